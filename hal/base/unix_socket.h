@@ -1,0 +1,66 @@
+// AF_UNIX SOCK_SEQPACKET: how the injected library reaches the broker, and the simulator's vendor
+// libraries reach its driver daemon.
+#pragma once
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "hal/base/fd.h"
+#include "hal/base/result.h"
+
+namespace npu_ipc {
+
+// A listening socket at a path, and the lock file (`<path>.lock`) that makes this process its only
+// owner. The socket file is removed when this is destroyed, if it is still ours (same inode).
+class UnixListener {
+ public:
+  // Listens at `path`, non-blocking, with permissions `mode`. A socket file that a dead process
+  // left is replaced. kInvalidArgument when the path does not fit sockaddr_un (107 bytes);
+  // kAlreadyExists when another live process holds the lock, or when something that is no socket is
+  // at the path.
+  static Result<std::unique_ptr<UnixListener>> Listen(const std::string& path, mode_t mode);
+  ~UnixListener();
+  UnixListener(const UnixListener&) = delete;
+  UnixListener& operator=(const UnixListener&) = delete;
+
+  int fd() const { return socket_.get(); }
+  const std::string& path() const { return path_; }
+
+  // The next connection, non-blocking and close-on-exec; an empty fd when none is waiting.
+  Result<UniqueFd> Accept();
+
+ private:
+  UnixListener(std::string path, UniqueFd lock, UniqueFd socket, dev_t device, ino_t inode);
+
+  std::string path_;
+  UniqueFd lock_;
+  UniqueFd socket_;
+  dev_t device_;
+  ino_t inode_;
+};
+
+// Connects to a listener, blocking and close-on-exec. kInvalidArgument for a path that is too long,
+// kNotFound when there is no socket, kUnavailable when nobody listens at it.
+Result<UniqueFd> ConnectUnix(const std::string& path);
+
+// One message and the descriptors that came with it.
+struct ReceivedMessage {
+  size_t bytes = 0;                   // as sent, also where that is more than the buffer held
+  bool truncated = false;             // the message was larger than the buffer
+  bool end_of_stream = false;         // the peer has closed; bytes is 0
+  bool would_block = false;           // nothing there (non-blocking sockets only)
+  std::vector<UniqueFd> descriptors;  // SCM_RIGHTS, close-on-exec
+};
+
+// Receives one message into `buffer`. At most 8 descriptors are taken; the kernel drops more.
+Result<ReceivedMessage> ReceiveMessage(int fd, void* buffer, size_t capacity);
+
+// Sends one whole message, with `passed_fd` attached unless it is -1. Never raises SIGPIPE.
+// kUnavailable when the peer has closed or (non-blocking) its queue is full.
+Status SendMessage(int fd, const void* message, size_t bytes, int passed_fd = -1);
+
+}  // namespace npu_ipc

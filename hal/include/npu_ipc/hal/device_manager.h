@@ -1,0 +1,111 @@
+// What the node's accelerators are and how they are: the only view of a vendor that plugin/ has.
+#pragma once
+
+#include <stdint.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hal/base/result.h"
+
+namespace npu_ipc::hal {
+
+enum class ChipFamily {
+  kAscend910B,  // Atlas A2: one die a card
+  kAscend910C,  // Atlas A3: two dies a module
+};
+
+// "Ascend910B", "Ascend910C".
+const char* ChipFamilyName(ChipFamily family);
+
+// One schedulable device: a chip of a 910B card, or one die of a 910C module.
+struct Device {
+  uint32_t physical_id =
+      0;  // N of /dev/davinciN; what containers, rtEnableP2P and the audit files use
+  uint32_t logical_id = 0;  // this process' own numbering; changes when devices come and go
+  uint32_t card_id = 0;     // DCMI's card: a 910C module is one card with two devices
+  uint32_t device_id_in_card = 0;
+  ChipFamily family = ChipFamily::kAscend910B;
+  std::string chip_name;             // "910B3", "Ascend910_9391": as the driver names it
+  std::string serial;                // stable over reboots and slots; empty if the driver has none
+  std::string pci_address;           // "0000:c1:00.0"; empty if unknown
+  uint64_t memory_bytes = 0;         // on-chip memory, whole
+  std::optional<int32_t> numa_node;  // of its PCI slot
+  std::string device_node;           // "/dev/davinci3"
+};
+
+enum class HealthLevel {
+  kOk,        // DCMI 0
+  kMinor,     // DCMI 1: usable
+  kMajor,     // DCMI 2: usable, repair soon
+  kCritical,  // DCMI 3: do not schedule
+  kAbsent,    // DCMI 0xFFFFFFFF: not there, or not started
+};
+const char* HealthLevelName(HealthLevel level);
+
+struct DeviceHealth {
+  HealthLevel level = HealthLevel::kOk;
+  std::vector<uint32_t> fault_codes;  // what the driver reports now, if it can
+};
+
+// How two devices reach each other, as DCMI's topology says.
+enum class LinkType {
+  kSelf,
+  kSystem,
+  kPciHost,
+  kHccs,
+  kPciMulti,
+  kPciSwitch,
+  kSio,
+  kHccsSwitch,
+  kUb,
+  kUnknown
+};
+const char* LinkTypeName(LinkType link);
+// Whether peer access can work over such a link: HCCS, HCCS_SW, SIO and UB (and a device and
+// itself).
+bool LinkCarriesPeerAccess(LinkType link);
+
+struct DeviceUsage {
+  uint64_t memory_used_bytes = 0;
+  int32_t temperature_celsius = 0;
+  uint32_t ai_core_percent = 0;
+};
+
+// A process that holds device memory, by its pid in the host's PID namespace.
+struct DeviceProcess {
+  int32_t host_pid = 0;
+  uint64_t memory_bytes = 0;
+};
+
+// Implementations are safe for concurrent use. Any call may block for as long as the driver does
+// (seconds when it resets a device): call from a thread that may wait. Devices are named by
+// physical id; one that is not there gives kNotFound. Driver errors keep the vendor's code in the
+// message; kUnavailable for the ones that pass by themselves (not ready, resetting, upgrading,
+// timeout).
+class DeviceManager {
+ public:
+  virtual ~DeviceManager() = default;
+
+  // All devices of this node, by ascending physical id. Empty on a node without NPUs.
+  virtual Result<std::vector<Device>> Devices() = 0;
+  virtual Result<DeviceHealth> Health(uint32_t physical_id) = 0;
+  virtual Result<DeviceUsage> Usage(uint32_t physical_id) = 0;
+  virtual Result<std::vector<DeviceProcess>> Processes(uint32_t physical_id) = 0;
+  virtual Result<LinkType> Link(uint32_t physical_id_a, uint32_t physical_id_b) = 0;
+  // May two containers use the card at once? (`npu-smi set -t device-share`.)
+  virtual Result<bool> DeviceShare(uint32_t physical_id) = 0;
+  // kFailedPrecondition while the card is in use.
+  virtual Status SetDeviceShare(uint32_t physical_id, bool enabled) = 0;
+  // "24.1.rc3", as the driver says.
+  virtual Result<std::string> DriverVersion() = 0;
+};
+
+// The node's vendor library, loaded and initialised. `library` is a SONAME or a path
+// ("libdcmi.so"). kNotFound when it cannot be loaded; kFailedPrecondition naming every required
+// function that it lacks.
+Result<std::unique_ptr<DeviceManager>> OpenDcmi(const std::string& library);
+
+}  // namespace npu_ipc::hal

@@ -1,0 +1,245 @@
+/*
+ * npu_ipc.h: share Ascend NPU memory with other pods of this node.
+ *
+ * A pod takes part by annotation (npu-ipc.io/group: NAME). An exporter publishes device memory
+ * under a name, an importer of the same group attaches to it and gets a device pointer to the same
+ * memory. Host process ids, the driver's whitelist and peer access between cards are handled here
+ * and by the node's broker.
+ *
+ * Conventions
+ *  1. Every function returns an npu_ipc_status; outputs are written only on NPU_IPC_OK. None
+ * throws, exits, aborts, prints, installs a handler or waits longer than its caller allowed.
+ *  2. Objects are opaque and belong to the caller until the function that ends them (close,
+ * withdraw, detach). Names that are passed in are copied.
+ *  3. All functions may be called from any thread, concurrently, except that ending an object must
+ * not race with another call on the same object.
+ *  4. After fork() the child's objects are dead: every call on them returns NPU_IPC_WRONG_PROCESS,
+ * and npu_ipc_close only frees. Open again in the child. Device memory does not survive a fork
+ * either.
+ *  5. Structs start with their size, set by the caller (`sizeof`): fields may be added at the end.
+ *  6. Times are milliseconds; NPU_IPC_FOREVER waits without end. Sizes are bytes. Devices are
+ * physical ids (N of /dev/davinciN), as two containers number their devices differently.
+ *  7. Vendor calls are made on the calling thread in publish, attach, detach and withdraw, and need
+ * its current context (aclrtSetDevice or aclrtSetCurrentContext). Whitelisting runs on the
+ * library's one thread, with the context that publish captured.
+ *  8. The vendor's library must be loaded by the program itself: this one never loads it.
+ */
+#ifndef NPU_IPC_H_
+#define NPU_IPC_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+#define NPU_IPC_NOEXCEPT noexcept
+extern "C" {
+#else
+#define NPU_IPC_NOEXCEPT
+#endif
+
+#if defined(NPU_IPC_BUILDING_LIBRARY)
+#define NPU_IPC_API __attribute__((visibility("default")))
+#else
+#define NPU_IPC_API
+#endif
+
+#define NPU_IPC_VERSION_MAJOR 0
+#define NPU_IPC_VERSION_MINOR 1
+#define NPU_IPC_VERSION_PATCH 0
+
+#define NPU_IPC_FOREVER UINT32_MAX
+
+/* Values are fixed for ever. 1 to 63 come from the broker, 64 and up from the library. */
+typedef enum npu_ipc_status {
+  NPU_IPC_OK = 0,
+  NPU_IPC_MALFORMED = 1,        /* broker and library disagree on a message: report it */
+  NPU_IPC_VERSION_MISMATCH = 2, /* the broker speaks another major version */
+  NPU_IPC_NOT_IN_POD = 3,       /* this process' cgroup names no pod */
+  NPU_IPC_UNKNOWN_POD = 4,      /* the broker does not know this pod (yet) */
+  NPU_IPC_NO_GROUP = 5,         /* this pod has no npu-ipc.io/group annotation */
+  NPU_IPC_BAD_ANNOTATION = 6,   /* an annotation of this pod has a value that is not accepted */
+  NPU_IPC_NOT_IN_GROUP = 7,     /* this pod is not a member of that group */
+  NPU_IPC_ROLE_DENIED = 8,      /* this pod's role in the group does not allow it */
+  NPU_IPC_NAME_TAKEN = 9,       /* a live exporter holds the name */
+  NPU_IPC_NOT_FOUND = 10,       /* no such region */
+  NPU_IPC_TIMED_OUT = 11,       /* the wait has ended; see the last error for what was missing */
+  NPU_IPC_EXPORTER_GONE = 12,   /* the exporter ended or withdrew meanwhile */
+  NPU_IPC_EXPORTER_FAILED = 13, /* the exporter could not whitelist this process */
+  NPU_IPC_LIMIT = 14,           /* too many of something; the last error says of what */
+  NPU_IPC_UNSUPPORTED = 15,     /* not supported (yet) */
+  NPU_IPC_RECONNECT = 16,       /* internal; never returned */
+  NPU_IPC_SHUTTING_DOWN = 17,   /* the broker is going; try again */
+  NPU_IPC_UNREACHABLE = 18,     /* the two devices cannot reach each other */
+  NPU_IPC_STILL_HELD = 19,      /* importers had not closed when the drain time ended */
+  NPU_IPC_PEER_LIMIT = 20,      /* 32 processes already use this pair of devices */
+  NPU_IPC_INTERNAL = 21,
+  NPU_IPC_INVALID_ARGUMENT =
+      64, /* a null, a zero, an unaligned pointer, a name too long: see the last error */
+  NPU_IPC_NO_BROKER = 65,         /* no broker at the socket within the wait */
+  NPU_IPC_NO_VENDOR_LIBRARY = 66, /* AscendCL is not loaded in this process, or lacks a function */
+  NPU_IPC_VENDOR_ERROR = 67,      /* a vendor call failed; npu_ipc_last_vendor_code has its code */
+  NPU_IPC_WRONG_PROCESS = 68,     /* the object was made before a fork */
+  NPU_IPC_NO_MEMORY = 69,         /* the host is out of memory, threads or descriptors */
+  NPU_IPC_DISCONNECTED = 70,      /* the broker went away during the call; try again */
+  NPU_IPC_NO_EVENT = 71           /* no event came within the wait */
+} npu_ipc_status;
+
+typedef struct npu_ipc_client npu_ipc_client;   /* a connection to the node's broker */
+typedef struct npu_ipc_region npu_ipc_region;   /* memory that this process published */
+typedef struct npu_ipc_mapping npu_ipc_mapping; /* memory that this process attached to */
+
+/* The status as a constant's name ("NPU_IPC_NO_GROUP") and as a sentence; never NULL, static. */
+NPU_IPC_API const char* npu_ipc_status_name(npu_ipc_status status) NPU_IPC_NOEXCEPT;
+NPU_IPC_API const char* npu_ipc_status_string(npu_ipc_status status) NPU_IPC_NOEXCEPT;
+/* "0.1.0" of the library that is loaded. */
+NPU_IPC_API const char* npu_ipc_version(void) NPU_IPC_NOEXCEPT;
+
+/* What the last failed call on this client said, in words (the broker's own reason included),
+ * copied into `text` and cut to `bytes` with its NUL. Shared by the client's threads: read it
+ * before the next call. */
+NPU_IPC_API npu_ipc_status npu_ipc_last_error(npu_ipc_client* client, char* text,
+                                              size_t bytes) NPU_IPC_NOEXCEPT;
+/* The aclError of the last vendor call that failed on this client, in this process or the
+ * exporter's; 0: none. */
+NPU_IPC_API int32_t npu_ipc_last_vendor_code(npu_ipc_client* client) NPU_IPC_NOEXCEPT;
+
+typedef struct npu_ipc_open_options {
+  size_t struct_bytes;
+  const char* socket_path; /* NULL: $NPU_IPC_SOCKET, else /run/npu-ipc/broker.sock */
+  uint32_t timeout_ms;     /* for the broker to answer; 0: 5000 */
+} npu_ipc_open_options;
+
+/* Connects to the node's broker and is identified by it. No thread is started. `options` may be
+ * NULL. The client is made also where the broker refuses the pod or is away, so that
+ * npu_ipc_last_error can say why: *client is then set beside a status that is not NPU_IPC_OK, good
+ * only for that and for npu_ipc_close; it is NULL on NPU_IPC_INVALID_ARGUMENT and
+ * NPU_IPC_NO_MEMORY. NO_BROKER, NOT_IN_POD, UNKNOWN_POD, NO_GROUP, BAD_ANNOTATION,
+ * VERSION_MISMATCH, LIMIT. */
+NPU_IPC_API npu_ipc_status npu_ipc_open(const npu_ipc_open_options* options,
+                                        npu_ipc_client** client) NPU_IPC_NOEXCEPT;
+/* Ends the client. Its published regions are withdrawn without waiting for importers, and mappings
+ * that were not detached stay mapped until the process ends: detach and withdraw first. NULL is
+ * ignored. */
+NPU_IPC_API void npu_ipc_close(npu_ipc_client* client) NPU_IPC_NOEXCEPT;
+
+typedef struct npu_ipc_identity {
+  size_t struct_bytes;
+  int32_t pid;      /* as this process sees itself */
+  int32_t host_pid; /* as the kernel told the broker */
+  char pod_namespace[64];
+  char pod_name[256];
+  char pod_uid[64];
+  char container_id[80];
+  char container_name[64];
+  char groups[256]; /* "name:role,name:role" */
+} npu_ipc_identity;
+
+/* Who the broker says this process is; does not ask again. */
+NPU_IPC_API npu_ipc_status npu_ipc_whoami(npu_ipc_client* client,
+                                          npu_ipc_identity* identity) NPU_IPC_NOEXCEPT;
+
+typedef struct npu_ipc_publish_options {
+  size_t struct_bytes;
+  const char* group;  /* NULL: the pod's only group */
+  size_t view_offset; /* the region within [devPtr, devPtr + bytes): default the whole */
+  size_t view_bytes;  /* 0: to the end */
+} npu_ipc_publish_options;
+
+/* Exports [dev_ptr, dev_ptr + bytes) and publishes it under `name`. The memory must be a whole
+ * allocation: a device pointer as aclrtMalloc gave it, aligned to a page table entry (2 MiB with
+ * HUGE_FIRST, else 4 KiB); every importer can reach all of it, not only the view. One key is made
+ * for an allocation, however many names it has. The memory must stay allocated until withdraw
+ * returns. NAME_TAKEN, ROLE_DENIED, NOT_IN_GROUP, LIMIT, VENDOR_ERROR, NO_VENDOR_LIBRARY,
+ * INVALID_ARGUMENT. */
+NPU_IPC_API npu_ipc_status npu_ipc_publish(npu_ipc_client* client, const char* name, void* dev_ptr,
+                                           size_t bytes, const npu_ipc_publish_options* options,
+                                           npu_ipc_region** region) NPU_IPC_NOEXCEPT;
+
+typedef struct npu_ipc_region_info {
+  size_t struct_bytes;
+  uint64_t generation;
+  uint32_t device;   /* physical id */
+  int32_t withdrawn; /* 1: no longer published (the broker lost it, or its context was destroyed) */
+} npu_ipc_region_info;
+NPU_IPC_API npu_ipc_status npu_ipc_region_get_info(npu_ipc_region* region,
+                                                   npu_ipc_region_info* info) NPU_IPC_NOEXCEPT;
+
+/* Takes the region back: importers are told, the call waits up to `drain_ms` for them to detach,
+ * then closes the export and frees `region`. STILL_HELD: importers had not detached; the last error
+ * names them, the region stays published to nobody new, and withdraw may be called again. With
+ * `force` non-zero it is closed all the same: the driver then pulls the pages away and the
+ * importers' next access fails on the device. */
+NPU_IPC_API npu_ipc_status npu_ipc_withdraw(npu_ipc_region* region, uint32_t drain_ms,
+                                            int force) NPU_IPC_NOEXCEPT;
+
+typedef struct npu_ipc_attach_options {
+  size_t struct_bytes;
+  const char* group; /* NULL: the pod's only group */
+  uint32_t wait_ms;  /* for the region to be published and the exporter to answer; 0: 10000 */
+} npu_ipc_attach_options;
+
+/* Attaches to the region `name` of the group, on the device of the calling thread's context. Waits
+ * until it is published. The pointer reaches the same memory as the exporter's: no copy is made.
+ * TIMED_OUT (no exporter on this node, or it did not answer), ROLE_DENIED, NOT_IN_GROUP,
+ * EXPORTER_GONE, EXPORTER_FAILED, UNREACHABLE, PEER_LIMIT, VENDOR_ERROR, NO_VENDOR_LIBRARY. */
+NPU_IPC_API npu_ipc_status npu_ipc_attach(npu_ipc_client* client, const char* name,
+                                          const npu_ipc_attach_options* options,
+                                          npu_ipc_mapping** mapping) NPU_IPC_NOEXCEPT;
+
+typedef enum npu_ipc_mapping_state {
+  NPU_IPC_MAPPING_LIVE = 0,
+  NPU_IPC_MAPPING_WITHDRAWING = 1,   /* the exporter wants it back: detach */
+  NPU_IPC_MAPPING_EXPORTER_GONE = 2, /* dead: every access fails on the device; detach */
+  NPU_IPC_MAPPING_REVOKED = 3        /* the right to it was taken back: detach */
+} npu_ipc_mapping_state;
+
+typedef struct npu_ipc_mapping_info {
+  size_t struct_bytes;
+  void* dev_ptr; /* the view's first byte */
+  size_t bytes;  /* of the view */
+  uint64_t generation;
+  npu_ipc_mapping_state state;
+  uint32_t device;          /* the importing device, physical id */
+  uint32_t exporter_device; /* physical id. Where it differs: asynchronous device-to-device copies
+                               and kernels only */
+  int32_t exporter_host_pid;
+  char exporter_namespace[64];
+  char exporter_pod[256];
+  char exporter_pod_uid[64];
+} npu_ipc_mapping_info;
+NPU_IPC_API npu_ipc_status npu_ipc_mapping_get_info(npu_ipc_mapping* mapping,
+                                                    npu_ipc_mapping_info* info) NPU_IPC_NOEXCEPT;
+
+/* Closes the mapping and frees `mapping`: no copy or kernel may use the pointer any more. The
+ * library never does this by itself. VENDOR_ERROR: the vendor's close failed; `mapping` is freed
+ * all the same. */
+NPU_IPC_API npu_ipc_status npu_ipc_detach(npu_ipc_mapping* mapping) NPU_IPC_NOEXCEPT;
+
+typedef enum npu_ipc_event_type {
+  NPU_IPC_EVENT_WITHDRAWING = 1, /* a mapping's exporter wants it back */
+  NPU_IPC_EVENT_EXPORTER_GONE = 2,
+  NPU_IPC_EVENT_REVOKED = 3,
+  NPU_IPC_EVENT_REGION_LOST = 4, /* a region of ours is no longer published */
+  NPU_IPC_EVENT_DISCONNECTED = 5 /* the broker went away; mappings go on working */
+} npu_ipc_event_type;
+
+typedef struct npu_ipc_event {
+  size_t struct_bytes;
+  npu_ipc_event_type type;
+  npu_ipc_mapping* mapping; /* or NULL */
+  npu_ipc_region* region;   /* or NULL */
+} npu_ipc_event;
+
+/* The next event of this client, oldest first; waits up to `timeout_ms`. NO_EVENT when none came.
+ * Events of a mapping or region that was ended meanwhile are dropped. */
+NPU_IPC_API npu_ipc_status npu_ipc_next_event(npu_ipc_client* client, uint32_t timeout_ms,
+                                              npu_ipc_event* event) NPU_IPC_NOEXCEPT;
+/* A descriptor that is readable while an event waits, for poll(2); the client's: do not read or
+ * close it. -1 if it could not be made. */
+NPU_IPC_API int npu_ipc_event_fd(npu_ipc_client* client) NPU_IPC_NOEXCEPT;
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* NPU_IPC_H_ */
