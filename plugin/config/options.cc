@@ -1,0 +1,378 @@
+#include "plugin/config/options.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+
+#include "hal/base/process.h"
+
+extern char** environ;
+
+namespace npu_ipc::config {
+namespace {
+
+using nlohmann::json;
+
+// "kubelet.socketDirectory" in another spelling: `separator` between words, letters through
+// `convert`.
+std::string Spell(const std::string& key, char separator, int (*convert)(int)) {
+  std::string spelled;
+  for (const char c : key) {
+    if (c == '.' || (c >= 'A' && c <= 'Z')) spelled += separator;
+    if (c != '.') spelled += static_cast<char>(convert(static_cast<unsigned char>(c)));
+  }
+  return spelled;
+}
+
+Status Refuse(const std::string& accepted) {
+  return {StatusCode::kInvalidArgument, "accepted: " + accepted};
+}
+
+Result<int64_t> ParseInteger(const std::string& text, int64_t minimum, int64_t maximum,
+                             const std::string& accepted) {
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < minimum ||
+      number > maximum) {
+    return Refuse(accepted);
+  }
+  return number;
+}
+
+struct Unit {
+  const char* suffix;
+  int64_t milliseconds;
+};
+constexpr Unit kUnits[] = {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}};
+
+Result<Duration> ParseDuration(const std::string& text) {
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string suffix(end, text.data() + text.size());
+  for (const Unit& unit : kUnits) {
+    // A day's worth of hours is as far as any setting goes: no product overflows.
+    if (error == std::errc() && suffix == unit.suffix && number >= 0 && number <= 1'000'000'000) {
+      return Duration(std::chrono::milliseconds(number * unit.milliseconds));
+    }
+  }
+  return Refuse("a duration such as 500ms, 30s, 5m or 1h");
+}
+
+std::string FormatDuration(Duration duration) {
+  const int64_t milliseconds =
+      std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+  const Unit* best = &kUnits[0];
+  for (const Unit& unit : kUnits) {
+    if (milliseconds != 0 && milliseconds % unit.milliseconds == 0) best = &unit;
+  }
+  return std::to_string(milliseconds / best->milliseconds) + best->suffix;
+}
+
+std::vector<std::string> SplitCommas(const std::string& text) {
+  std::vector<std::string> parts;
+  for (size_t at = 0; at < text.size();) {
+    const size_t comma = std::min(text.find(',', at), text.size());
+    if (comma > at) parts.push_back(text.substr(at, comma - at));
+    at = comma + 1;
+  }
+  return parts;
+}
+
+// A file value that must be JSON text, then goes the way that flags go.
+std::function<Status(const json&)> JsonText(std::function<Status(const std::string&)> set_text,
+                                            std::string accepted) {
+  return [set_text = std::move(set_text), accepted = std::move(accepted)](const json& value) {
+    if (!value.is_string()) return Refuse(accepted);
+    return set_text(value.get<std::string>());
+  };
+}
+
+std::string Join(const std::vector<std::string>& words, const char* separator) {
+  std::string joined;
+  for (const std::string& word : words) joined += (joined.empty() ? "" : separator) + word;
+  return joined;
+}
+
+// What Kubernetes sets in every pod of a namespace that has a Service of the daemon's own name.
+bool IsServiceLink(const std::string& variable, const std::string& prefix) {
+  const std::string rest = variable.substr(prefix.size());
+  for (const char* link : {"SERVICE_HOST", "SERVICE_PORT", "PORT"}) {
+    if (rest == link || rest.rfind(std::string(link) + "_", 0) == 0) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Options::Options(std::string program, std::string description, std::string environment_prefix)
+    : program_(std::move(program)),
+      description_(std::move(description)),
+      environment_prefix_(std::move(environment_prefix)) {}
+
+void Options::AddOption(Option option) {
+  option.flag = Spell(option.key, '-', ::tolower);
+  option.variable = environment_prefix_ + "_" + Spell(option.key, '_', ::toupper);
+  options_.push_back(std::move(option));
+}
+
+void Options::Add(const std::string& key, const std::string& description, std::string* value) {
+  Option option;
+  option.key = key;
+  option.description = description;
+  option.accepted = "text";
+  option.set_text = [value](const std::string& text) {
+    *value = text;
+    return Status::Ok();
+  };
+  option.set_json = JsonText(option.set_text, option.accepted);
+  option.get = [value] { return json(*value); };
+  AddOption(std::move(option));
+}
+
+void Options::Add(const std::string& key, const std::string& description, bool* value) {
+  Option option;
+  option.key = key;
+  option.description = description;
+  option.accepted = "true or false";
+  option.is_switch = true;
+  option.set_text = [value](const std::string& text) {
+    if (text != "true" && text != "false") return Refuse("true or false");
+    *value = text == "true";
+    return Status::Ok();
+  };
+  option.set_json = [value](const json& in) {
+    if (!in.is_boolean()) return Refuse("true or false");
+    *value = in.get<bool>();
+    return Status::Ok();
+  };
+  option.get = [value] { return json(*value); };
+  AddOption(std::move(option));
+}
+
+void Options::Add(const std::string& key, const std::string& description,
+                  std::vector<std::string>* value) {
+  Option option;
+  option.key = key;
+  option.description = description;
+  option.accepted = "a list of texts (separated by commas in flags and variables)";
+  option.set_text = [value](const std::string& text) {
+    *value = SplitCommas(text);
+    return Status::Ok();
+  };
+  option.set_json = [value, accepted = option.accepted](const json& in) {
+    if (!in.is_array()) return Refuse(accepted);
+    std::vector<std::string> items;
+    for (const json& item : in) {
+      if (!item.is_string()) return Refuse(accepted);
+      items.push_back(item.get<std::string>());
+    }
+    *value = std::move(items);
+    return Status::Ok();
+  };
+  option.get = [value] { return json(*value); };
+  AddOption(std::move(option));
+}
+
+void Options::Add(const std::string& key, const std::string& description, int64_t* value,
+                  int64_t minimum, int64_t maximum) {
+  Option option;
+  option.key = key;
+  option.description = description;
+  option.accepted = "an integer from " + std::to_string(minimum) + " to " + std::to_string(maximum);
+  option.set_text = [=, accepted = option.accepted](const std::string& text) {
+    const Result<int64_t> number = ParseInteger(text, minimum, maximum, accepted);
+    if (!number.ok()) return number.status();
+    *value = *number;
+    return Status::Ok();
+  };
+  option.set_json = [set_text = option.set_text, accepted = option.accepted](const json& in) {
+    if (!in.is_number_integer()) return Refuse(accepted);
+    return set_text(in.dump());
+  };
+  option.get = [value] { return json(*value); };
+  AddOption(std::move(option));
+}
+
+void Options::Add(const std::string& key, const std::string& description, Duration* value,
+                  Duration minimum, Duration maximum) {
+  Option option;
+  option.key = key;
+  option.description = description;
+  option.accepted = "a duration from " + FormatDuration(minimum) + " to " + FormatDuration(maximum);
+  option.set_text = [=, accepted = option.accepted](const std::string& text) {
+    const Result<Duration> duration = ParseDuration(text);
+    if (!duration.ok() || *duration < minimum || *duration > maximum) return Refuse(accepted);
+    *value = *duration;
+    return Status::Ok();
+  };
+  option.set_json = JsonText(option.set_text, option.accepted);
+  option.get = [value] { return json(FormatDuration(*value)); };
+  AddOption(std::move(option));
+}
+
+void Options::AddChoice(const std::string& key, const std::string& description, std::string* value,
+                        std::vector<std::string> accepted) {
+  Option option;
+  option.key = key;
+  option.description = description;
+  option.accepted = Join(accepted, ", ");
+  option.set_text = [value, accepted, words = option.accepted](const std::string& text) {
+    if (std::find(accepted.begin(), accepted.end(), text) == accepted.end()) return Refuse(words);
+    *value = text;
+    return Status::Ok();
+  };
+  option.set_json = JsonText(option.set_text, option.accepted);
+  option.get = [value] { return json(*value); };
+  AddOption(std::move(option));
+}
+
+Status Options::ApplyJson(const json& object, const std::string& prefix, const std::string& path) {
+  for (const auto& [name, value] : object.items()) {
+    const std::string key = prefix + name;
+    const auto option = std::find_if(options_.begin(), options_.end(),
+                                     [&](const Option& o) { return o.key == key; });
+    if (option != options_.end()) {
+      if (Status set = option->set_json(value); !set.ok()) {
+        return {StatusCode::kInvalidArgument,
+                path + ": " + key + ": " + value.dump() + " is not accepted; " + set.message()};
+      }
+      continue;
+    }
+    const bool is_section = std::any_of(options_.begin(), options_.end(), [&](const Option& o) {
+      return o.key.compare(0, key.size() + 1, key + ".") == 0;
+    });
+    if (!is_section) {
+      return {StatusCode::kInvalidArgument,
+              path + ": unknown key " + key + "; " + program_ + " --help lists the settings"};
+    }
+    if (!value.is_object()) {
+      return {StatusCode::kInvalidArgument, path + ": " + key + " must be an object"};
+    }
+    if (Status nested = ApplyJson(value, key + ".", path); !nested.ok()) return nested;
+  }
+  return Status::Ok();
+}
+
+Status Options::ReadConfigFile(const std::string& path) {
+  const Result<std::string> text = ReadFile(path);
+  if (!text.ok()) return text.status().WithContext("--config");
+  json document;
+  try {
+    document = json::parse(*text);
+  } catch (const json::exception& error) {
+    return {StatusCode::kInvalidArgument, path + " is not valid JSON: " + error.what()};
+  }
+  if (!document.is_object()) {
+    return {StatusCode::kInvalidArgument, path + ": the file must hold one JSON object"};
+  }
+  return ApplyJson(document, "", path);
+}
+
+Status Options::ApplyEnvironment(const std::map<std::string, std::string>& environment) {
+  const std::string prefix = environment_prefix_ + "_";
+  for (auto it = environment.lower_bound(prefix);
+       it != environment.end() && it->first.compare(0, prefix.size(), prefix) == 0; ++it) {
+    if (it->first == prefix + "CONFIG") continue;  // names the file; read before
+    const auto option = std::find_if(options_.begin(), options_.end(),
+                                     [&](const Option& o) { return o.variable == it->first; });
+    if (option == options_.end() && IsServiceLink(it->first, prefix)) continue;
+    if (option == options_.end()) {
+      return {StatusCode::kInvalidArgument, "unknown environment variable " + it->first + "; " +
+                                                program_ + " --help lists the settings"};
+    }
+    if (Status set = option->set_text(it->second); !set.ok()) {
+      return {StatusCode::kInvalidArgument,
+              it->first + ": '" + it->second + "' is not accepted; " + set.message()};
+    }
+  }
+  return Status::Ok();
+}
+
+std::string Options::Help() const {
+  std::string text = "Usage: " + program_ + " [OPTION...]\n" + description_ + "\n\nOptions:\n";
+  for (const Option& option : options_) {
+    text += "  --" + option.flag + (option.is_switch ? "[=true|false]" : "=VALUE") + "\n      " +
+            option.description + "\n      " + option.accepted + "; default " + option.get().dump() +
+            "\n";
+  }
+  text +=
+      "  --config=FILE\n      JSON file of the same settings, nested at the dots of their keys\n"
+      "  --print-config\n      print the settings in force as that file, and exit\n"
+      "  --version\n  --help\n\n"
+      "A flag goes before the environment, that before the config file. The variable of --" +
+      options_.front().flag + "\nis " + options_.front().variable + ", its key in the file " +
+      options_.front().key + "; the others follow.\n";
+  return text;
+}
+
+Result<Parsed> Options::Parse(int argc, const char* const* argv,
+                              const std::map<std::string, std::string>& environment) {
+  const std::string help = Help();  // before any value replaces a default
+  CLI::App app;
+  app.set_help_flag();
+  std::string config_file;
+  bool show_help = false, show_version = false, print_config = false;
+  app.add_flag("-h,--help", show_help);
+  app.add_flag("--version", show_version);
+  app.add_flag("--print-config", print_config);
+  app.add_option("--config", config_file);
+  std::vector<std::string> flag_values(options_.size());
+  std::vector<CLI::Option*> flags;
+  for (size_t i = 0; i < options_.size(); ++i) {
+    CLI::Option* flag = app.add_option("--" + options_[i].flag, flag_values[i]);
+    if (options_[i].is_switch) flag->expected(0, 1);
+    flags.push_back(flag);
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return Status(StatusCode::kInvalidArgument,
+                  std::string(error.what()) + "; " + program_ + " --help lists the settings");
+  }
+  if (show_help) return Parsed{true, help};
+  if (show_version) return Parsed{true, program_ + " " + NPU_IPC_VERSION + "\n"};
+
+  const auto named = environment.find(environment_prefix_ + "_CONFIG");
+  if (config_file.empty() && named != environment.end()) config_file = named->second;
+  if (!config_file.empty()) {
+    if (Status read = ReadConfigFile(config_file); !read.ok()) return read;
+  }
+  if (Status applied = ApplyEnvironment(environment); !applied.ok()) return applied;
+  for (size_t i = 0; i < options_.size(); ++i) {
+    if (flags[i]->count() == 0) continue;
+    const bool bare_switch = options_[i].is_switch && flag_values[i].empty();
+    const std::string value = bare_switch ? "true" : flag_values[i];
+    if (Status set = options_[i].set_text(value); !set.ok()) {
+      return Status(StatusCode::kInvalidArgument, "--" + options_[i].flag + ": '" + value +
+                                                      "' is not accepted; " + set.message());
+    }
+  }
+  if (print_config) return Parsed{true, Effective().dump(2) + "\n"};
+  return Parsed{};
+}
+
+json Options::Effective() const {
+  json all = json::object();
+  for (const Option& option : options_) {
+    std::string pointer = "/" + option.key;
+    std::replace(pointer.begin(), pointer.end(), '.', '/');
+    all[json::json_pointer(pointer)] = option.get();
+  }
+  return all;
+}
+
+std::map<std::string, std::string> ProcessEnvironment() {
+  std::map<std::string, std::string> environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string text = *entry;
+    const size_t equals = text.find('=');
+    if (equals != std::string::npos) environment[text.substr(0, equals)] = text.substr(equals + 1);
+  }
+  return environment;
+}
+
+}  // namespace npu_ipc::config
