@@ -80,6 +80,20 @@ struct DeviceProcess {
   uint64_t memory_bytes = 0;
 };
 
+// A chip that the driver lists and that is not served: of another family, a controller, or one that
+// does not answer.
+struct SkippedDevice {
+  std::string name;    // "card 3 device 1"
+  std::string reason;  // for a person
+  bool failed =
+      false;  // it may well be one of ours: the driver did not answer, or answered nonsense
+};
+
+struct DeviceInventory {
+  std::vector<Device> devices;         // by ascending physical id, each once
+  std::vector<SkippedDevice> skipped;  // by card and device
+};
+
 // Implementations are safe for concurrent use. Any call may block for as long as the driver does
 // (seconds when it resets a device): call from a thread that may wait. Devices are named by
 // physical id; one that is not there gives kNotFound. Driver errors keep the vendor's code in the
@@ -89,8 +103,10 @@ class DeviceManager {
  public:
   virtual ~DeviceManager() = default;
 
-  // All devices of this node, by ascending physical id. Empty on a node without NPUs.
-  virtual Result<std::vector<Device>> Devices() = 0;
+  // All devices of this node, asked anew; `devices` is empty on a node without NPUs. An error only
+  // when the driver as a whole does not answer: one device that fails is in `skipped`. The other
+  // calls name devices by what the last inventory said (and take one themselves if there was none).
+  virtual Result<DeviceInventory> Devices() = 0;
   virtual Result<DeviceHealth> Health(uint32_t physical_id) = 0;
   virtual Result<DeviceUsage> Usage(uint32_t physical_id) = 0;
   virtual Result<std::vector<DeviceProcess>> Processes(uint32_t physical_id) = 0;
