@@ -6,12 +6,12 @@
 // serves DIR/kubelet.sock, logs each registration on stderr and answers every line of stdin with
 // one line of JSON on stdout, until stdin ends:
 //
-//   wait RESOURCE COUNT [SECONDS]          until COUNT devices are healthy   {"devices":[...]}
-//   devices RESOURCE {"devices":[{"id":"npu-0","healthy":true,"numaNodes":[0]}, ...]} registrations
-//   {"registrations":[{"resource":...,"endpoint":...}, ...]} prefer RESOURCE COUNT ID [ID...]
-//   {"ids":[...]} allocate RESOURCE ID [ID...]
-//   {"devices":[...],"mounts":[...],"envs":{...},"annotations":{...},
-//                                           "cdi_devices":[...]}
+//   wait RESOURCE COUNT [SECONDS]    until COUNT devices are healthy    {"devices":[...]}
+//   devices RESOURCE                 {"devices":[{"id":"npu-0","healthy":true,"numaNodes":[0]}, ...]}
+//   registrations                    {"registrations":[{"resource":...,"endpoint":...}, ...]}
+//   prefer RESOURCE COUNT ID [ID...] {"ids":[...]}
+//   allocate RESOURCE ID [ID...]     {"devices":[...],"mounts":[...],"envs":{...},"annotations":{...},
+//                                     "cdi_devices":[...]}
 //
 // What fails is answered {"error":"..."}; the program goes on.
 #include <stdlib.h>
