@@ -24,28 +24,33 @@ inline constexpr uint32_t kMaxPeerProcesses = 32;
 inline constexpr uint32_t kValiditySlots = 65536;
 
 enum class Operation : uint32_t {
-  kHello = 1,     // -> HelloReply, and the validity page's descriptor
-  kBareTgid,      // -> value32
-  kOpenDevice,    // device. EBUSY: another container has it; ENODEV: not in the caller's /dev
-  kCloseDevice,   // device; opens and closes are counted a process
-  kAllocate,      // device, length, page_bytes -> handle, and the memory's descriptor. ENOMEM
+  kHello = 1,   // -> HelloReply, and the validity page's descriptor
+  kBareTgid,    // -> value32
+  kOpenDevice,  // device. EBUSY: another container has it; ENODEV: not in the caller's /dev
+  // device; opens and closes are counted a process. The last close takes back what the process has
+  // on the device: its memory, the shares that it made there and those that it opened there
+  kCloseDevice,
+  // device, length, page_bytes -> values {handle, length in whole pages}, and the memory's
+  // descriptor. ENOMEM; ENODEV: the device is not open; EINVAL: length 0 or no such page size
+  kAllocate,
   kFree,          // handle. The memory lives until the last mapping of it is gone
-  kMemoryInfo,    // device -> total, free bytes (pair of u64)
-  kEnablePeer,    // device, peer (both physical). ENOMEM: 32 processes have this direction
-  kDisablePeer,   // device, peer. EINVAL: this process has not enabled it
+  kMemoryInfo,    // device -> values {total, free bytes}
+  kEnablePeer,    // device (in the caller's /dev), peer (need not be; both physical). ENOMEM: 32
+                  // processes have this direction; EINVAL: the same, or an id above 15
+  kDisablePeer,   // device, peer. ESRCH: this process has not enabled it
   kPeerStatus,    // device, peer -> value32: 1 when both directions are requested (by any process)
-  kShareCreate,   // handle, offset, length, address -> key
+  kShareCreate,   // handle, offset (on a page boundary), length, address -> key
   kShareSetPids,  // key, pids, count
   kShareNoWhitelist,  // key: any process may open it
-  kShareOpen,         // key, device -> ShareReply, and the memory's descriptor
-  kShareClose,        // key: the caller's open of it
-  kShareDestroy,      // key: the caller's own
-  kShareInfo,         // key -> length, physical device
-  kDeviceRecord,      // device (physical) -> DeviceRecord
-  kDeviceLink,        // device, peer -> value32: DCMI's topology number
-  kDeviceProcesses,   // device -> ProcessList
-  kSetDeviceShare,  // device, value32 0 or 1. EPERM: not the host or an admin container; EBUSY: in
-                    // use
+  kShareOpen,     // key, device (open), address (not 0) -> ShareReply, and the memory's descriptor
+  kShareClose,    // key: the caller's open of it. Done also after the creator has destroyed it
+  kShareDestroy,  // key: the caller's own. Done also after its memory was freed
+  kShareInfo,     // key -> ShareReply without a slot; needs no entry in the whitelist
+  kDeviceRecord,  // device (physical) -> DeviceRecord
+  kDeviceLink,    // device, peer -> value32: DCMI's topology number
+  kDeviceProcesses,  // device -> ProcessList
+  kSetDeviceShare,   // device, value32 0 or 1. EPERM: not the host or an admin container; EBUSY: in
+                     // use
 };
 
 struct Request {
