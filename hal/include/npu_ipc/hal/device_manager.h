@@ -68,10 +68,11 @@ const char* LinkTypeName(LinkType link);
 // itself).
 bool LinkCarriesPeerAccess(LinkType link);
 
+// Empty where the driver cannot tell.
 struct DeviceUsage {
-  uint64_t memory_used_bytes = 0;
-  int32_t temperature_celsius = 0;
-  uint32_t ai_core_percent = 0;
+  std::optional<uint64_t> memory_used_bytes;
+  std::optional<int32_t> temperature_celsius;
+  std::optional<uint32_t> ai_core_percent;
 };
 
 // A process that holds device memory, by its pid in the host's PID namespace.
@@ -120,8 +121,12 @@ class DeviceManager {
 };
 
 // The node's vendor library, loaded and initialised. `library` is a SONAME or a path
-// ("libdcmi.so"). kNotFound when it cannot be loaded; kFailedPrecondition naming every required
-// function that it lacks.
-Result<std::unique_ptr<DeviceManager>> OpenDcmi(const std::string& library);
+// ("libdcmi.so"); `sysfs` is where the kernel's is mounted (NUMA nodes are read there). kNotFound
+// when the library cannot be loaded; kFailedPrecondition naming every required function that it
+// lacks; what dcmi_init says when that fails, kUnavailable while the driver is not up yet. A
+// function that is not required and missing makes the calls that rest on it kUnimplemented, or
+// leaves the one field empty.
+Result<std::unique_ptr<DeviceManager>> OpenDcmi(const std::string& library,
+                                                const std::string& sysfs = "/sys");
 
 }  // namespace npu_ipc::hal
