@@ -120,9 +120,18 @@ Result<UniqueFd> ConnectUnix(const std::string& path) {
   return fd;
 }
 
+Status ReportSenders(int fd) {
+  const int on = 1;
+  if (::setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0) {
+    return PosixError(errno, "setsockopt SO_PASSCRED");
+  }
+  return Status::Ok();
+}
+
 Result<ReceivedMessage> ReceiveMessage(int fd, void* buffer, size_t capacity) {
   iovec part = {buffer, capacity};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxDescriptors)];
+  alignas(
+      cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxDescriptors) + CMSG_SPACE(sizeof(ucred))];
   msghdr header = {};
   header.msg_iov = &part;
   header.msg_iovlen = 1;
@@ -142,7 +151,13 @@ Result<ReceivedMessage> ReceiveMessage(int fd, void* buffer, size_t capacity) {
   if (got < 0 && errno == ECONNRESET) got = 0;
   if (got < 0) return PosixError(errno, "recvmsg");
   for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
-    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    if (c->cmsg_level != SOL_SOCKET) continue;
+    if (c->cmsg_type == SCM_CREDENTIALS) {
+      ucred sender;
+      memcpy(&sender, CMSG_DATA(c), sizeof(sender));
+      received.sender_pid = sender.pid;
+    }
+    if (c->cmsg_type != SCM_RIGHTS) continue;
     const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (size_t i = 0; i < count; ++i) {
       int passed;

@@ -49,12 +49,18 @@ Result<UniqueFd> ConnectUnix(const std::string& path);
 
 // One message and the descriptors that came with it.
 struct ReceivedMessage {
-  size_t bytes = 0;                   // as sent, also where that is more than the buffer held
-  bool truncated = false;             // the message was larger than the buffer
-  bool end_of_stream = false;         // the peer has closed; bytes is 0
-  bool would_block = false;           // nothing there (non-blocking sockets only)
+  size_t bytes = 0;            // as sent, also where that is more than the buffer held
+  bool truncated = false;      // the message was larger than the buffer
+  bool end_of_stream = false;  // the peer has closed; bytes is 0
+  bool would_block = false;    // nothing there (non-blocking sockets only)
+  pid_t sender_pid = 0;  // in our PID namespace, after ReportSenders(); 0 where it is not known
   std::vector<UniqueFd> descriptors;  // SCM_RIGHTS, close-on-exec
 };
+
+// Makes ReceiveMessage() report which process sent each message (SCM_CREDENTIALS); call it right
+// after Accept(). A check, never an identity: a sender may name another process of a PID namespace
+// that it is privileged in.
+Status ReportSenders(int fd);
 
 // Receives one message into `buffer`. At most 8 descriptors are taken; the kernel drops more.
 Result<ReceivedMessage> ReceiveMessage(int fd, void* buffer, size_t capacity);

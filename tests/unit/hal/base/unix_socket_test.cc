@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <string>
@@ -48,6 +49,26 @@ TEST(UnixListener, AMessageLargerThanTheBufferIsSaidToBeTruncated) {
   ASSERT_TRUE(received.ok());
   EXPECT_TRUE(received->truncated);
   EXPECT_EQ(received->bytes, 10U);
+}
+
+TEST(UnixSocket, TellsWhichProcessSentAMessage) {
+  const TemporaryDirectory directory;
+  auto listener = UnixListener::Listen(directory.Path("s"), 0600);
+  ASSERT_TRUE(listener.ok());
+  Result<UniqueFd> client = ConnectUnix(directory.Path("s"));
+  ASSERT_TRUE(client.ok());
+  Result<UniqueFd> server = (*listener)->Accept();
+  ASSERT_TRUE(ReportSenders(server->get()).ok());
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(SendMessage(client->get(), "c", 1).ok() ? 0 : 1);
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_EQ(status, 0);
+  ASSERT_TRUE(SendMessage(client->get(), "p", 1).ok());
+
+  char buffer[8];
+  EXPECT_EQ(ReceiveMessage(server->get(), buffer, sizeof(buffer))->sender_pid, child);
+  EXPECT_EQ(ReceiveMessage(server->get(), buffer, sizeof(buffer))->sender_pid, ::getpid());
 }
 
 TEST(UnixListener, ReplacesTheSocketFileOfADeadProcess) {
