@@ -1,0 +1,57 @@
+// Which pods this node has: where the broker looks up who a process belongs to.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "plugin/pods/pod.h"
+
+namespace npu_ipc::pods {
+
+struct DirectoryState {
+  bool ready = false;   // the pods have been read at least once, and the source is well now
+  std::string problem;  // why it is not ready, or what is wrong with the source since
+  size_t pods = 0;
+};
+
+// Implementations belong to one thread (the broker's loop): it makes every call, and gets every
+// notification.
+class PodDirectory {
+ public:
+  // The cgroup uids (CgroupUid) of the pods that appeared, changed or went. Empty when only the
+  // state did.
+  using Listener = std::function<void(const std::vector<std::string>& changed_uids)>;
+
+  virtual ~PodDirectory() = default;
+
+  // The pod whose cgroups carry `uid`, or nullptr. The object never changes: a pod that changes is
+  // another object, so that a pointer tells whether what was derived from it still holds.
+  virtual std::shared_ptr<const Pod> Find(const std::string& uid) const = 0;
+
+  virtual DirectoryState state() const = 0;
+
+  // Replaces the listener.
+  virtual void OnChange(Listener listener) = 0;
+
+  // Looks at the source again now (SIGHUP).
+  virtual void Refresh() = 0;
+};
+
+// The pods themselves, for implementations to keep.
+class PodTable {
+ public:
+  // Makes `pods` the whole content; returns the cgroup uids of what differs. Two pods that claim
+  // one cgroup uid (somebody wrote a mirror pod's annotations) are both left out, and logged.
+  std::vector<std::string> Replace(std::vector<Pod> pods);
+
+  std::shared_ptr<const Pod> Find(const std::string& uid) const;
+  size_t size() const { return pods_.size(); }
+
+ private:
+  std::unordered_map<std::string, std::shared_ptr<const Pod>> pods_;  // by CgroupUid
+};
+
+}  // namespace npu_ipc::pods
