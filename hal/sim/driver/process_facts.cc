@@ -15,8 +15,10 @@
 namespace npu_ipc::sim {
 namespace {
 
+constexpr pid_t kSelf = 0;
+
 std::string ProcPath(pid_t pid, const char* file) {
-  return "/proc/" + std::to_string(pid) + "/" + file;
+  return "/proc/" + (pid == kSelf ? "self" : std::to_string(pid)) + "/" + file;
 }
 
 // The inode number of a namespace: its identity for as long as a process is in it.
@@ -48,15 +50,13 @@ Result<ProcessInspector> ProcessInspector::Create(unsigned device_major, uint32_
   ProcessInspector inspector;
   inspector.device_major_ = device_major;
   inspector.device_count_ = device_count;
-  const pid_t own_pid = ::getpid();
-  const Result<uint64_t> host =
-      Namespace(host_mount_namespace_of == 0 ? own_pid : host_mount_namespace_of, "ns/mnt");
+  const Result<uint64_t> host = Namespace(host_mount_namespace_of, "ns/mnt");
   if (!host.ok()) return host.status().WithContext("the host's mount namespace");
   inspector.host_mount_namespace_ = *host;
-  const Result<uint64_t> user = Namespace(own_pid, "ns/user");
+  const Result<uint64_t> user = Namespace(kSelf, "ns/user");
   if (!user.ok()) return user.status();
   inspector.own_user_namespace_ = *user;
-  const Result<std::string> status = ReadFile(ProcPath(own_pid, "status"));
+  const Result<std::string> status = ReadFile(ProcPath(kSelf, "status"));
   if (!status.ok()) return status.status();
   inspector.own_bounding_set_ = StatusField(*status, "CapBnd", 0, 16);
   return inspector;

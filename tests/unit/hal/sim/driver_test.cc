@@ -1,0 +1,303 @@
+#include "hal/sim/driver/driver.h"
+
+#include <errno.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+
+namespace npu_ipc::sim {
+namespace {
+
+using ::testing::StrEq;
+
+constexpr uint64_t kHugePage = uint64_t{2} << 20;
+
+NodeShape Node(const std::string& name) {
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
+  const std::string nodes = self.parent_path().parent_path().string() + "/share/npu-ipc-sim/nodes";
+  Result<NodeShape> shape = LoadNodeShape(name, nodes);
+  EXPECT_TRUE(shape.ok()) << shape.status().message();
+  return std::move(*shape);
+}
+
+ino_t Inode(int fd) {
+  struct stat file = {};
+  EXPECT_EQ(::fstat(fd, &file), 0);
+  return file.st_ino;
+}
+
+// One process that calls a driver: in a container of its own, with the devices that it was given.
+class Caller {
+ public:
+  Caller(Driver& driver, pid_t pid, std::vector<uint32_t> devices) : driver_(driver) {
+    facts_.pid = pid;
+    facts_.start_time_ticks = 1;
+    facts_.mount_namespace = 4026530000 + static_cast<uint64_t>(pid);
+    facts_.devices = std::move(devices);
+    driver_.SetFacts(facts_);
+  }
+  static Caller Host(Driver& driver, pid_t pid, std::vector<uint32_t> devices) {
+    Caller caller(driver, pid, std::move(devices));
+    caller.facts_.is_host = true;
+    driver.SetFacts(caller.facts_);
+    return caller;
+  }
+
+  Driver::Answer Call(Operation operation, uint32_t device = 0, uint32_t peer = 0) {
+    Request request = {};
+    request.operation = operation;
+    request.device = device;
+    request.peer = peer;
+    return Call(request);
+  }
+  Driver::Answer Call(const Request& request) { return driver_.Handle(facts_.pid, request); }
+
+  uint64_t Allocate(uint32_t device, uint64_t length) {
+    Request request = {};
+    request.operation = Operation::kAllocate;
+    request.device = device;
+    request.length = length;
+    request.page_bytes = kHugePage;
+    const Driver::Answer answer = Call(request);
+    EXPECT_EQ(answer.reply.error, 0) << answer.reason;
+    return answer.reply.values[0];
+  }
+  Driver::Answer Export(uint64_t handle, uint64_t length) {
+    Request request = {};
+    request.operation = Operation::kShareCreate;
+    request.handle = handle;
+    request.length = length;
+    return Call(request);
+  }
+  int Free(uint64_t handle) {
+    Request request = {};
+    request.operation = Operation::kFree;
+    request.handle = handle;
+    return Call(request).reply.error;
+  }
+  Driver::Answer WithKey(Operation operation, const char* key, uint32_t device = 0,
+                         std::vector<int32_t> pids = {}) {
+    Request request = {};
+    request.operation = operation;
+    request.device = device;
+    request.address = 0x1000;
+    request.count = static_cast<uint32_t>(pids.size());
+    memcpy(request.pids, pids.data(), pids.size() * sizeof(int32_t));
+    ::strncpy(request.key, key, sizeof(request.key) - 1);
+    return Call(request);
+  }
+
+ private:
+  Driver& driver_;
+  ProcessFacts facts_;
+};
+
+class DriverTest : public ::testing::Test {
+ protected:
+  Driver driver_{Node("910c"), [] { return uint64_t{1000000000000}; }, nullptr};
+};
+
+TEST_F(DriverTest, HelloSaysWhatTheProcessSees) {
+  Caller caller(driver_, 10, {2, 3});
+  const Driver::Answer answer = caller.Call(Operation::kHello);
+  ASSERT_EQ(answer.reply.error, 0);
+  const HelloReply& hello = answer.reply.hello;
+  EXPECT_EQ(hello.device_count, 2U);
+  EXPECT_EQ(hello.devices[0], 2U);
+  EXPECT_EQ(hello.devices[1], 3U);
+  EXPECT_EQ(hello.is_host_or_admin, 0U);
+  EXPECT_EQ(hello.chip_family, 1U);
+  EXPECT_THAT(hello.soc_name, StrEq("Ascend910_9391"));
+  EXPECT_EQ(hello.validity_slots, kValiditySlots);
+  EXPECT_GE(answer.descriptor, 0);
+  EXPECT_EQ(Caller::Host(driver_, 11, {}).Call(Operation::kHello).reply.hello.is_host_or_admin, 1U);
+}
+
+TEST_F(DriverTest, TheBareTgidIsTheDriversPid) {
+  EXPECT_EQ(Caller(driver_, 4711, {}).Call(Operation::kBareTgid).reply.value32, 4711U);
+}
+
+TEST_F(DriverTest, MemoryIsAllocatedOnADeviceThatIsOpen) {
+  Caller caller(driver_, 10, {0});
+  Request request = {};
+  request.operation = Operation::kAllocate;
+  request.length = 5;
+  request.page_bytes = kHugePage;
+  EXPECT_EQ(caller.Call(request).reply.error, ENODEV);
+  ASSERT_EQ(caller.Call(Operation::kOpenDevice, 0).reply.error, 0);
+  const Driver::Answer answer = caller.Call(request);
+  ASSERT_EQ(answer.reply.error, 0);
+  EXPECT_EQ(answer.reply.values[1], kHugePage);
+  EXPECT_GE(answer.descriptor, 0);
+  const Driver::Answer info = caller.Call(Operation::kMemoryInfo, 0);
+  EXPECT_EQ(info.reply.values[0], uint64_t{64} << 30);
+  EXPECT_EQ(info.reply.values[1], (uint64_t{64} << 30) - kHugePage);
+  EXPECT_EQ(caller.Free(answer.reply.values[0]), 0);
+  EXPECT_EQ(caller.Free(answer.reply.values[0]), EINVAL);
+  EXPECT_EQ(caller.Call(Operation::kMemoryInfo, 0).reply.values[1], uint64_t{64} << 30);
+}
+
+TEST_F(DriverTest, AnImportIsTheSameMemory) {
+  Caller exporter(driver_, 10, {0}), importer(driver_, 20, {1});
+  ASSERT_EQ(exporter.Call(Operation::kOpenDevice, 0).reply.error, 0);
+  ASSERT_EQ(importer.Call(Operation::kOpenDevice, 1).reply.error, 0);
+  Request request = {};
+  request.operation = Operation::kAllocate;
+  request.length = kHugePage;
+  request.page_bytes = kHugePage;
+  const Driver::Answer allocated = exporter.Call(request);
+  const ino_t memory = Inode(allocated.descriptor);
+  const Driver::Answer key = exporter.Export(allocated.reply.values[0], kHugePage);
+  ASSERT_EQ(key.reply.error, 0) << key.reason;
+  ASSERT_EQ(exporter.WithKey(Operation::kShareSetPids, key.reply.key, 0, {20}).reply.error, 0);
+  ASSERT_EQ(exporter.Call(Operation::kEnablePeer, 0, 1).reply.error, 0);
+  EXPECT_EQ(importer.Call(Operation::kPeerStatus, 1, 0).reply.value32, 0U);
+  ASSERT_EQ(importer.Call(Operation::kEnablePeer, 1, 0).reply.error, 0)
+      << "the peer need not be in its /dev";
+  EXPECT_EQ(importer.Call(Operation::kPeerStatus, 1, 0).reply.value32, 1U);
+  const Driver::Answer info = importer.WithKey(Operation::kShareInfo, key.reply.key);
+  EXPECT_EQ(info.reply.share.length, kHugePage);
+  EXPECT_EQ(info.reply.share.device, 0U);
+
+  const Driver::Answer opened = importer.WithKey(Operation::kShareOpen, key.reply.key, 1);
+  ASSERT_EQ(opened.reply.error, 0) << opened.reason;
+  EXPECT_EQ(Inode(opened.descriptor), memory);
+  EXPECT_EQ(opened.reply.share.length, kHugePage);
+  EXPECT_EQ(opened.reply.share.page_bytes, kHugePage);
+  EXPECT_EQ(importer.WithKey(Operation::kShareClose, key.reply.key).reply.error, 0);
+}
+
+TEST_F(DriverTest, ASharesDeviceMustBeOpenInTheImporter) {
+  Caller exporter(driver_, 10, {0}), importer(driver_, 20, {1});
+  ASSERT_EQ(exporter.Call(Operation::kOpenDevice, 0).reply.error, 0);
+  const Driver::Answer key = exporter.Export(exporter.Allocate(0, 1), 1);
+  EXPECT_EQ(importer.WithKey(Operation::kShareOpen, key.reply.key, 1).reply.error, ENODEV);
+}
+
+TEST_F(DriverTest, AnotherProcessMemoryIsNotExported) {
+  Caller exporter(driver_, 10, {0}), other(driver_, 20, {1});
+  ASSERT_EQ(exporter.Call(Operation::kOpenDevice, 0).reply.error, 0);
+  const uint64_t handle = exporter.Allocate(0, 1);
+  EXPECT_EQ(other.Export(handle, 1).reply.error, EINVAL);
+  EXPECT_EQ(other.Free(handle), EINVAL);
+  EXPECT_EQ(exporter.Export(0, 1).reply.error, EINVAL);
+}
+
+TEST_F(DriverTest, TheLastCloseOfADeviceTakesBackWhatTheProcessHasThere) {
+  Caller caller(driver_, 10, {0, 1});
+  for (const uint32_t device : {0U, 1U}) {
+    ASSERT_EQ(caller.Call(Operation::kOpenDevice, device).reply.error, 0);
+  }
+  ASSERT_EQ(caller.Call(Operation::kOpenDevice, 0).reply.error, 0);
+  const uint64_t handle = caller.Allocate(0, 1), elsewhere = caller.Allocate(1, 1);
+  const Driver::Answer key = caller.Export(handle, 1);
+  ASSERT_EQ(caller.Call(Operation::kCloseDevice, 0).reply.error, 0);
+  EXPECT_EQ(caller.WithKey(Operation::kShareInfo, key.reply.key).reply.error, 0);
+  ASSERT_EQ(caller.Call(Operation::kCloseDevice, 0).reply.error, 0);
+  EXPECT_EQ(caller.WithKey(Operation::kShareInfo, key.reply.key).reply.error, EINVAL);
+  EXPECT_EQ(caller.Free(handle), EINVAL);
+  EXPECT_EQ(caller.Free(elsewhere), 0);
+  EXPECT_EQ(caller.Call(Operation::kCloseDevice, 0).reply.error, EINVAL);
+}
+
+TEST_F(DriverTest, TheEndOfAProcessTakesBackEverything) {
+  Caller other(driver_, 20, {0});
+  {
+    Caller caller(driver_, 10, {0, 1});
+    ASSERT_EQ(caller.Call(Operation::kOpenDevice, 0).reply.error, 0);
+    ASSERT_EQ(caller.Call(Operation::kEnablePeer, 0, 1).reply.error, 0);
+    caller.Allocate(0, 1);
+  }
+  ASSERT_EQ(other.Call(Operation::kOpenDevice, 0).reply.error, EBUSY);
+  driver_.EndProcess(10);
+  ASSERT_EQ(other.Call(Operation::kOpenDevice, 0).reply.error, 0);
+  EXPECT_EQ(other.Call(Operation::kMemoryInfo, 0).reply.values[1], uint64_t{64} << 30);
+  Caller peer(driver_, 30, {1});
+  ASSERT_EQ(peer.Call(Operation::kEnablePeer, 1, 0).reply.error, 0);
+  EXPECT_EQ(peer.Call(Operation::kPeerStatus, 1, 0).reply.value32, 0U);
+}
+
+TEST_F(DriverTest, RecordsHoldWhatTheNodeFileSays) {
+  Caller caller(driver_, 10, {5});
+  ASSERT_EQ(caller.Call(Operation::kOpenDevice, 5).reply.error, 0);
+  caller.Allocate(5, uint64_t{16} << 30);
+  const Driver::Answer answer = caller.Call(Operation::kDeviceRecord, 5);
+  ASSERT_EQ(answer.reply.error, 0);
+  const DeviceRecord& record = answer.reply.record;
+  EXPECT_EQ(record.physical_id, 5U);
+  EXPECT_EQ(record.card_id, 2U);
+  EXPECT_EQ(record.device_id_in_card, 1U);
+  EXPECT_EQ(record.health, 0U);
+  EXPECT_EQ(record.ai_core_count, 24U);
+  EXPECT_EQ(record.pci_vendor_id, 0x19e5U);
+  EXPECT_EQ(record.pci_device_id, 0xd803U);
+  EXPECT_EQ(record.memory_total_bytes, uint64_t{64} << 30);
+  EXPECT_EQ(record.memory_used_bytes, uint64_t{16} << 30);
+  EXPECT_EQ(record.utilization_percent[6], 25U);
+  EXPECT_EQ(record.super_pod_device_id, 0x00090005U);
+  EXPECT_EQ(caller.Call(Operation::kDeviceRecord, 4).reply.error, ENODEV);
+  EXPECT_EQ(Caller(driver_, 20, {5}).Call(Operation::kDeviceRecord, 5).reply.error, EBUSY);
+  EXPECT_EQ(Caller::Host(driver_, 30, {5}).Call(Operation::kDeviceRecord, 5).reply.error, 0);
+}
+
+TEST_F(DriverTest, LinksAreDcmisNumbers) {
+  Caller caller(driver_, 10, {4, 5, 6});
+  EXPECT_EQ(caller.Call(Operation::kDeviceLink, 4, 4).reply.value32, 0U);
+  EXPECT_EQ(caller.Call(Operation::kDeviceLink, 4, 5).reply.value32, 6U);
+  EXPECT_EQ(caller.Call(Operation::kDeviceLink, 4, 6).reply.value32, 7U);
+  EXPECT_EQ(caller.Call(Operation::kDeviceLink, 4, 7).reply.error, ENODEV);
+}
+
+TEST_F(DriverTest, ProcessesOfOtherContainersAreShownToHostAndAdminOnly) {
+  Caller caller(driver_, 10, {0});
+  Caller host = Caller::Host(driver_, 1, {0});
+  ASSERT_EQ(host.Call(Operation::kOpenDevice, 0).reply.error, 0);
+  ASSERT_EQ(caller.Call(Operation::kOpenDevice, 0).reply.error, 0);
+  caller.Allocate(0, 1);
+  const ProcessList own = caller.Call(Operation::kDeviceProcesses, 0).reply.processes;
+  ASSERT_EQ(own.count, 1U);
+  EXPECT_EQ(own.processes[0].host_pid, 10);
+  EXPECT_EQ(own.processes[0].memory_bytes, kHugePage);
+  EXPECT_EQ(host.Call(Operation::kDeviceProcesses, 0).reply.processes.count, 2U);
+}
+
+TEST_F(DriverTest, DeviceShareIsSetFromTheHost) {
+  Caller caller(driver_, 10, {0});
+  Caller host = Caller::Host(driver_, 1, {0});
+  Request request = {};
+  request.operation = Operation::kSetDeviceShare;
+  request.value32 = 1;
+  EXPECT_EQ(caller.Call(request).reply.error, EPERM);
+  EXPECT_EQ(host.Call(request).reply.error, 0);
+  EXPECT_EQ(caller.Call(Operation::kDeviceRecord, 0).reply.record.device_share, 1U);
+  request.value32 = 2;
+  EXPECT_EQ(host.Call(request).reply.error, EINVAL);
+}
+
+TEST_F(DriverTest, NonsenseIsRefused) {
+  Caller caller(driver_, 10, {0});
+  EXPECT_EQ(caller.Call(static_cast<Operation>(999)).reply.error, EINVAL);
+  EXPECT_EQ(caller.WithKey(Operation::kShareInfo, "").reply.error, EINVAL);
+  EXPECT_EQ(caller.WithKey(Operation::kShareInfo, std::string(65, '0').c_str()).reply.error,
+            EINVAL);
+  Request unterminated = {};
+  unterminated.operation = Operation::kShareOpen;
+  memset(unterminated.key, 'a', sizeof(unterminated.key));
+  EXPECT_EQ(caller.Call(unterminated).reply.error, EINVAL);
+  for (const uint32_t device : {1U, 16U, UINT32_MAX}) {
+    for (const Operation operation :
+         {Operation::kOpenDevice, Operation::kMemoryInfo, Operation::kDeviceRecord,
+          Operation::kDeviceProcesses, Operation::kDeviceLink, Operation::kEnablePeer}) {
+      EXPECT_EQ(caller.Call(operation, device, 0).reply.error, ENODEV);
+    }
+  }
+  Request unknown = {};
+  unknown.operation = Operation::kHello;
+  EXPECT_EQ(driver_.Handle(99, unknown).reply.error, ESRCH);
+}
+
+}  // namespace
+}  // namespace npu_ipc::sim
