@@ -1,0 +1,89 @@
+#include "plugin/device/daemon.h"
+
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "hal/base/posix_error.h"
+#include "plugin/injection/host_files.h"
+#include "plugin/injection/library_store.h"
+
+namespace npu_ipc::device {
+namespace {
+
+Result<std::string> LibrarySource(const Settings& settings) {
+  if (!settings.library_source.empty()) return settings.library_source;
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) return PosixError(error.value(), "readlink /proc/self/exe");
+  return (program.parent_path().parent_path() / "lib").string();
+}
+
+// Installs the library and makes the directory that the broker's socket will be in: a container cannot be started with
+// a mount whose source is missing, whichever of the two daemons is first.
+Result<injection::ContainerChanges> PrepareLibrary(const Settings& settings) {
+  const Result<std::string> source = LibrarySource(settings);
+  if (!source.ok()) return source.status();
+  const Result<std::string> installed = injection::InstallLibrary(*source, settings.library_store);
+  if (!installed.ok()) return installed.status();
+  std::error_code error;
+  std::filesystem::create_directories(settings.socket_directory, error);
+  if (error)
+    return PosixError(error.value(), "make injection.socketDirectory " + settings.socket_directory);
+  spdlog::info("library for containers: directory={}", *installed);
+  return injection::LibraryChanges(*installed, settings.socket_directory);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Daemon>> Daemon::Create(EventLoop& loop, const Settings& settings,
+                                               DevicePoller::OpenDeviceManager open) {
+  Result<injection::ContainerChanges> library = PrepareLibrary(settings);
+  if (!library.ok()) return library.status();
+  Result<std::unique_ptr<kubelet::KubeletSession>> session =
+      kubelet::KubeletSession::Create(loop, settings.kubelet);
+  if (!session.ok()) return session.status();
+  std::unique_ptr<Daemon> daemon(new Daemon(loop, settings, std::move(open)));
+  daemon->library_changes_ = std::move(*library);
+  daemon->session_ = std::move(*session);
+  return daemon;
+}
+
+Daemon::Daemon(EventLoop& loop, const Settings& settings, DevicePoller::OpenDeviceManager open)
+    : loop_(loop),
+      settings_(settings),
+      monitor_(loop, settings.health, std::move(open),
+               [this](const std::shared_ptr<const Snapshot>& snapshot) { OnSnapshot(*snapshot); }) {
+}
+
+const std::string& Daemon::ResourceName(hal::ChipFamily family) const {
+  return family == hal::ChipFamily::kAscend910C ? settings_.resource_910c : settings_.resource_910b;
+}
+
+void Daemon::OnSnapshot(const Snapshot& snapshot) {
+  injection::ContainerChanges base = library_changes_;
+  // Looked at anew each time: the driver may have been installed since.
+  injection::Append(base, injection::DriverChanges(settings_.driver));
+
+  std::map<std::string, std::vector<SchedulableDevice>> by_resource;
+  for (const SchedulableDevice& device : snapshot.devices) {
+    by_resource[ResourceName(device.hardware.family)].push_back(device);
+  }
+  for (auto& [name, devices] : by_resource) {
+    std::shared_ptr<NpuResource>& resource = resources_[name];
+    const bool is_new = resource == nullptr;
+    if (is_new) resource = std::make_shared<NpuResource>(name);
+    resource->Update(std::move(devices), base);
+    if (!is_new) {
+      session_->DevicesChanged(name);
+    } else if (Status added = session_->Add(resource); !added.ok()) {
+      failure_ = added.WithContext(name);
+      loop_.Stop();
+    }
+  }
+}
+
+}  // namespace npu_ipc::device

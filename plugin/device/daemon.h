@@ -1,0 +1,50 @@
+// npu-device-plugin, put together.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "hal/base/event_loop.h"
+#include "plugin/device/device_monitor.h"
+#include "plugin/device/npu_resource.h"
+#include "plugin/device/settings.h"
+#include "plugin/injection/container_changes.h"
+#include "plugin/kubelet/kubelet_session.h"
+
+namespace npu_ipc::device {
+
+// Serves what the monitor finds, until it is destroyed. One thread, the loop's, owns all state; the poller's thread
+// waits for the driver, and gRPC's threads read what NpuResource holds.
+class Daemon {
+ public:
+  // Installs the library and watches the kubelet's directory. Errors are of the installation and of the settings: a
+  // node without a driver or a kubelet is none, but waited for.
+  static Result<std::unique_ptr<Daemon>> Create(EventLoop& loop, const Settings& settings,
+                                                DevicePoller::OpenDeviceManager open);
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  // Starts looking for devices. Returns at once.
+  void Start() { monitor_.Start(); }
+
+  // Not ok once something has failed that waiting does not mend: the loop was stopped.
+  const Status& failure() const { return failure_; }
+  const kubelet::KubeletSession& session() const { return *session_; }
+
+ private:
+  Daemon(EventLoop& loop, const Settings& settings, DevicePoller::OpenDeviceManager open);
+
+  void OnSnapshot(const Snapshot& snapshot);
+  const std::string& ResourceName(hal::ChipFamily family) const;
+
+  EventLoop& loop_;
+  const Settings settings_;
+  Status failure_;
+  injection::ContainerChanges library_changes_;
+  std::map<std::string, std::shared_ptr<NpuResource>> resources_;  // by name
+  std::unique_ptr<kubelet::KubeletSession> session_;
+  DeviceMonitor monitor_;
+};
+
+}  // namespace npu_ipc::device

@@ -1,0 +1,56 @@
+// The node's devices as they change: asks the poller, judges, and tells.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "hal/base/event_loop.h"
+#include "plugin/device/device_poller.h"
+#include "plugin/device/device_table.h"
+
+namespace npu_ipc::device {
+
+struct MonitorSettings {
+  Duration poll_interval = std::chrono::seconds(5);
+  // A look at the driver that takes longer makes every device unhealthy, until it ends.
+  Duration hang_timeout = std::chrono::seconds(60);
+  HealthThresholds thresholds;
+};
+
+// Belongs to the loop's thread.
+class DeviceMonitor {
+ public:
+  // `on_change` is called on the loop's thread with each snapshot that is another one than before, and once with the
+  // first, whatever it is.
+  DeviceMonitor(EventLoop& loop, const MonitorSettings& settings,
+                DevicePoller::OpenDeviceManager open,
+                std::function<void(const std::shared_ptr<const Snapshot>&)> on_change);
+  ~DeviceMonitor();
+  DeviceMonitor(const DeviceMonitor&) = delete;
+  DeviceMonitor& operator=(const DeviceMonitor&) = delete;
+
+  // Takes the first look, and goes on from there.
+  void Start();
+
+  const std::shared_ptr<const Snapshot>& snapshot() const { return published_; }
+
+ private:
+  void Tick();
+  void OnObservation(const Observation& observation);
+  void Publish();
+
+  EventLoop& loop_;
+  const MonitorSettings settings_;
+  const std::function<void(const std::shared_ptr<const Snapshot>&)> on_change_;
+  const std::shared_ptr<DeviceMonitor*>
+      self_;  // null for observations that arrive after the destructor
+  DeviceTable table_;
+  std::shared_ptr<const Snapshot> published_;
+  EventLoop::TimerId timer_ = 0;
+  DevicePoller poller_;
+};
+
+// One log line for each difference between two snapshots.
+void LogDifferences(const Snapshot& before, const Snapshot& after);
+
+}  // namespace npu_ipc::device

@@ -1,0 +1,98 @@
+#include "plugin/device/device_poller.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+namespace npu_ipc::device {
+namespace {
+
+Observation Look(hal::DeviceManager& manager) {
+  Observation observation{manager.Devices(), {}};
+  if (!observation.inventory.ok()) return observation;
+  for (const hal::Device& device : observation.inventory->devices) {
+    observation.health.emplace(device.physical_id, manager.Health(device.physical_id));
+  }
+  return observation;
+}
+
+}  // namespace
+
+// Outlives the poller where the thread does not come back.
+struct DevicePoller::Shared {
+  Shared(OpenDeviceManager open_manager, Deliver deliver_to, const Clock& used_clock)
+      : open(std::move(open_manager)), deliver(std::move(deliver_to)), clock(used_clock) {}
+
+  const OpenDeviceManager open;
+  const Deliver deliver;
+  const Clock& clock;
+  std::unique_ptr<hal::DeviceManager> manager;  // the thread's alone
+
+  mutable std::mutex mutex;
+  std::condition_variable changed;
+  bool asked = false;
+  bool stopping = false;
+  bool ended = false;
+  std::optional<TimePoint> busy_since;
+  std::thread thread;  // the poller's alone
+};
+
+DevicePoller::DevicePoller(OpenDeviceManager open, Deliver deliver, const Clock& clock)
+    : shared_(std::make_shared<Shared>(std::move(open), std::move(deliver), clock)) {
+  shared_->thread = std::thread([shared = shared_] { Run(shared); });
+}
+
+DevicePoller::~DevicePoller() {
+  std::unique_lock lock(shared_->mutex);
+  shared_->stopping = true;
+  shared_->changed.notify_all();
+  const bool ended = shared_->changed.wait_for(lock, kStopGrace, [this] { return shared_->ended; });
+  lock.unlock();
+  if (ended) {
+    shared_->thread.join();
+  } else {
+    shared_->thread.detach();
+  }
+}
+
+void DevicePoller::Poll() {
+  const std::lock_guard lock(shared_->mutex);
+  if (shared_->asked || shared_->busy_since) return;
+  shared_->asked = true;
+  shared_->changed.notify_all();
+}
+
+std::optional<Duration> DevicePoller::BusyFor() const {
+  const std::lock_guard lock(shared_->mutex);
+  if (!shared_->busy_since) return std::nullopt;
+  return shared_->clock.Now() - *shared_->busy_since;
+}
+
+void DevicePoller::Run(const std::shared_ptr<Shared>& shared) {
+  std::unique_lock lock(shared->mutex);
+  for (;;) {
+    shared->changed.wait(lock, [&] { return shared->asked || shared->stopping; });
+    if (shared->stopping) break;
+    shared->asked = false;
+    shared->busy_since = shared->clock.Now();
+    lock.unlock();
+
+    Status opened;
+    if (shared->manager == nullptr) {
+      auto manager = shared->open();
+      opened = manager.status();
+      if (manager.ok()) shared->manager = std::move(*manager);
+    }
+    Observation observation = opened.ok() ? Look(*shared->manager) : Observation{opened, {}};
+
+    lock.lock();
+    shared->busy_since.reset();
+    if (shared->stopping) break;
+    shared->deliver(std::move(observation));
+  }
+  shared->ended = true;
+  shared->changed.notify_all();
+}
+
+}  // namespace npu_ipc::device

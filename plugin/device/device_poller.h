@@ -1,0 +1,44 @@
+// The one thread that calls the vendor's library, which may not come back from a call.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "hal/base/clock.h"
+#include "npu_ipc/hal/device_manager.h"
+#include "plugin/device/device_table.h"
+
+namespace npu_ipc::device {
+
+// Looks at the driver when asked to. The vendor library is opened on this thread too, again at each look until that
+// succeeds: drivers are installed and reset under a running node. Thread safe, but for the destructor.
+class DevicePoller {
+ public:
+  using OpenDeviceManager = std::function<Result<std::unique_ptr<hal::DeviceManager>>()>;
+  using Deliver =
+      std::function<void(Observation)>;  // called on the poller's thread; must not block
+
+  DevicePoller(OpenDeviceManager open, Deliver deliver, const Clock& clock = SystemClock());
+  // Waits up to `kStopGrace` for a call that is under way. A thread that has not come back by then is left to itself,
+  // with what it uses, and delivers nothing any more.
+  ~DevicePoller();
+  DevicePoller(const DevicePoller&) = delete;
+  DevicePoller& operator=(const DevicePoller&) = delete;
+
+  static constexpr Duration kStopGrace = std::chrono::seconds(2);
+
+  // Asks for one look. Nothing, while one is under way.
+  void Poll();
+
+  // For how long the look under way has been; empty between looks.
+  std::optional<Duration> BusyFor() const;
+
+ private:
+  struct Shared;
+  static void Run(const std::shared_ptr<Shared>& shared);
+
+  std::shared_ptr<Shared> shared_;
+};
+
+}  // namespace npu_ipc::device

@@ -1,0 +1,131 @@
+#include "plugin/device/device_table.h"
+
+#include <charconv>
+#include <set>
+#include <tuple>
+#include <utility>
+
+namespace npu_ipc::device {
+namespace {
+
+auto Fields(const hal::Device& device) {
+  return std::tie(device.physical_id, device.logical_id, device.card_id, device.device_id_in_card,
+                  device.family, device.chip_name, device.serial, device.pci_address,
+                  device.memory_bytes, device.numa_node, device.device_node);
+}
+
+std::string FaultText(const hal::DeviceHealth& health) {
+  std::string text = std::string("the driver reports ") + hal::HealthLevelName(health.level);
+  for (const uint32_t code : health.fault_codes) {
+    char digits[9] = {};
+    std::to_chars(digits, digits + sizeof(digits) - 1, code, 16);
+    text += std::string(" 0x") + digits;
+  }
+  return text;
+}
+
+// Why the driver could not show a device that may be ours; "" when it showed all.
+std::string SkippedText(const hal::DeviceInventory& inventory) {
+  std::string text;
+  for (const hal::SkippedDevice& skipped : inventory.skipped) {
+    if (skipped.failed) text += (text.empty() ? "" : "; ") + skipped.name + ": " + skipped.reason;
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string DeviceId(uint32_t physical_id) { return "npu-" + std::to_string(physical_id); }
+
+bool SchedulableDevice::operator==(const SchedulableDevice& other) const {
+  return id == other.id && healthy == other.healthy && reason == other.reason &&
+         Fields(hardware) == Fields(other.hardware);
+}
+
+DeviceTable::DeviceTable(const HealthThresholds& thresholds)
+    : thresholds_(thresholds), snapshot_(std::make_shared<const Snapshot>()) {}
+
+bool DeviceTable::Observe(const Observation& observation) {
+  if (observation.inventory.ok()) {
+    ObserveInventory(*observation.inventory, observation.health);
+    return Publish(SkippedText(*observation.inventory));
+  }
+  const std::string problem = observation.inventory.status().message();
+  for (auto& [physical_id, entry] : entries_) Judge(entry, Verdict::kUnanswered, problem);
+  return Publish(problem);
+}
+
+void DeviceTable::ObserveInventory(const hal::DeviceInventory& inventory,
+                                   const std::map<uint32_t, Result<hal::DeviceHealth>>& health) {
+  std::set<uint32_t> present;
+  for (const hal::Device& device : inventory.devices) {
+    if (!present.insert(device.physical_id).second) continue;  // named twice: the first counts
+    Entry& entry = entries_[device.physical_id];
+    entry.device.id = DeviceId(device.physical_id);
+    entry.device.hardware = device;
+    const auto found = health.find(device.physical_id);
+    if (found == health.end()) {
+      Judge(entry, Verdict::kUnanswered, "the driver was not asked for its health");
+    } else if (!found->second.ok()) {
+      Judge(entry, Verdict::kUnanswered, found->second.status().message());
+    } else if (found->second->level == hal::HealthLevel::kCritical ||
+               found->second->level == hal::HealthLevel::kAbsent) {
+      Judge(entry, Verdict::kBad, FaultText(*found->second));
+    } else {
+      Judge(entry, Verdict::kGood, "");
+    }
+  }
+  // A device that the driver failed to describe may be any of the missing ones.
+  const std::string skipped = SkippedText(inventory);
+  for (auto& [physical_id, entry] : entries_) {
+    if (present.count(physical_id) != 0) continue;
+    if (skipped.empty()) {
+      Judge(entry, Verdict::kBad, "the driver no longer lists it");
+    } else {
+      Judge(entry, Verdict::kUnanswered, skipped);
+    }
+  }
+}
+
+bool DeviceTable::ObserveHang(const std::string& problem) {
+  for (auto& [physical_id, entry] : entries_) Judge(entry, Verdict::kBad, problem);
+  return Publish(problem);
+}
+
+void DeviceTable::Judge(Entry& entry, Verdict verdict, const std::string& reason) const {
+  SchedulableDevice& device = entry.device;
+  const bool first = !std::exchange(entry.seen, true);
+  switch (verdict) {
+    case Verdict::kGood:
+      entry.failures = 0;
+      if (!device.healthy && (first || ++entry.recoveries >= thresholds_.recoveries)) {
+        device.healthy = true;
+        device.reason.clear();
+      }
+      break;
+    case Verdict::kBad:
+      entry.failures = 0;
+      entry.recoveries = 0;
+      device.healthy = false;
+      device.reason = reason;
+      break;
+    case Verdict::kUnanswered:
+      entry.recoveries = 0;
+      if (first || ++entry.failures >= thresholds_.failures) {
+        device.healthy = false;
+        device.reason = reason;
+      }
+      break;
+  }
+}
+
+bool DeviceTable::Publish(std::string problem) {
+  auto next = std::make_shared<Snapshot>();
+  next->problem = std::move(problem);
+  for (const auto& [physical_id, entry] : entries_) next->devices.push_back(entry.device);
+  if (next->devices == snapshot_->devices && next->problem == snapshot_->problem) return false;
+  snapshot_ = std::move(next);
+  return true;
+}
+
+}  // namespace npu_ipc::device

@@ -1,0 +1,80 @@
+// What is known of the node's devices, from one look at the driver to the next: pure logic, no threads, no clock.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "npu_ipc/hal/device_manager.h"
+
+namespace npu_ipc::device {
+
+// The id that the kubelet knows a device by: "npu-3" for /dev/davinci3. The physical id is of the slot, so it is the
+// same after restarts and reboots, and after a replacement of the card, as is what a container was given: the device
+// node of that number. A logical id moves when a device falls out, a serial number is not of every driver.
+std::string DeviceId(uint32_t physical_id);
+
+struct SchedulableDevice {
+  std::string id;
+  hal::Device hardware;  // as it was last seen
+  bool healthy = false;
+  std::string reason;  // why it is not healthy, for a person
+  bool operator==(const SchedulableDevice&) const;
+};
+
+// What holds of the node at one moment. Never changes once made; shared between threads.
+struct Snapshot {
+  std::vector<SchedulableDevice> devices;  // by ascending physical id
+  std::string
+      problem;  // why the driver does not answer, or which devices it could not show; "" if all is well
+};
+
+// One look at the driver.
+struct Observation {
+  Result<hal::DeviceInventory> inventory;
+  std::map<uint32_t, Result<hal::DeviceHealth>>
+      health;  // by physical id, of those in the inventory
+};
+
+// An answer of the driver's counts at once, as does a fault that it reports; silence and passing errors must last, and
+// so must recovery, so that a device at the edge does not flap.
+struct HealthThresholds {
+  int failures = 3;    // looks in a row without an answer until a device is unhealthy
+  int recoveries = 2;  // looks in a row that are good until it is healthy again
+};
+
+// Devices once seen are kept: one that vanishes is unhealthy, and healthy again when it comes back, under whatever
+// logical id. Not thread safe.
+class DeviceTable {
+ public:
+  explicit DeviceTable(const HealthThresholds& thresholds);
+
+  // Takes in one look. True when the snapshot is another one than before.
+  bool Observe(const Observation& observation);
+  // The driver has not come back from a call: no device can be trusted with a new container. True when the snapshot is
+  // another one than before.
+  bool ObserveHang(const std::string& problem);
+
+  std::shared_ptr<const Snapshot> snapshot() const { return snapshot_; }
+
+ private:
+  struct Entry {
+    SchedulableDevice device;
+    bool seen = false;  // has ever been judged
+    int failures = 0;   // in a row
+    int recoveries = 0;
+  };
+  enum class Verdict { kGood, kBad, kUnanswered };
+
+  void Judge(Entry& entry, Verdict verdict, const std::string& reason) const;
+  void ObserveInventory(const hal::DeviceInventory& inventory,
+                        const std::map<uint32_t, Result<hal::DeviceHealth>>& health);
+  bool Publish(std::string problem);
+
+  const HealthThresholds thresholds_;
+  std::map<uint32_t, Entry> entries_;  // by physical id
+  std::shared_ptr<const Snapshot> snapshot_;
+};
+
+}  // namespace npu_ipc::device

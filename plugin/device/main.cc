@@ -1,0 +1,55 @@
+// npu-device-plugin: the node's NPUs for the kubelet. Parse, build, run.
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "plugin/device/daemon.h"
+
+namespace npu_ipc::device {
+namespace {
+
+int Fail(const Status& status) {
+  fprintf(stderr, "npu-device-plugin: %s\n", status.message().c_str());
+  return EXIT_FAILURE;
+}
+
+int Main(int argc, char** argv) {
+  Settings settings;
+  config::Options options("npu-device-plugin", "Offers the node's Ascend NPUs to the kubelet.",
+                          "NPU_DEVICE_PLUGIN");
+  AddOptions(options, &settings);
+  const Result<config::Parsed> parsed = options.Parse(argc, argv, config::ProcessEnvironment());
+  if (!parsed.ok()) return Fail(parsed.status());
+  if (parsed->exit_now) {
+    fputs(parsed->text.c_str(), stdout);
+    return EXIT_SUCCESS;
+  }
+  if (const Status valid = Validate(settings); !valid.ok()) return Fail(valid);
+  config::StartLogging(settings.log, "npu-device-plugin");
+
+  const Result<std::unique_ptr<EventLoop>> loop = EventLoop::Create();
+  if (!loop.ok()) return Fail(loop.status());
+  const Status signals = (*loop)->OnSignals({SIGTERM, SIGINT}, [&loop](int signal) {
+    spdlog::info("stopping: signal={}", signal);
+    (*loop)->Stop();
+  });
+  if (!signals.ok()) return Fail(signals);
+
+  Result<std::unique_ptr<Daemon>> daemon = Daemon::Create(
+      **loop, settings, [library = settings.dcmi_library] { return hal::OpenDcmi(library); });
+  if (!daemon.ok()) return Fail(daemon.status());
+  (*daemon)->Start();
+  (*loop)->Run();
+
+  const Status failure = (*daemon)->failure();
+  daemon->reset();  // ends the streams and removes the sockets
+  if (!failure.ok()) return Fail(failure);
+  spdlog::info("stopped");
+  return EXIT_SUCCESS;
+}
+
+}  // namespace
+}  // namespace npu_ipc::device
+
+int main(int argc, char** argv) { return npu_ipc::device::Main(argc, argv); }

@@ -1,0 +1,93 @@
+#include "plugin/device/settings.h"
+
+#include <string_view>
+
+namespace npu_ipc::device {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+
+Status CheckAbsolute(std::string_view key, const std::string& path) {
+  if (path.starts_with('/')) return Status::Ok();
+  return {StatusCode::kInvalidArgument,
+          std::string(key) + " is '" + path + "'; an absolute path is needed"};
+}
+
+bool IsNamePart(std::string_view text, size_t longest) {
+  constexpr std::string_view kEnds =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+  constexpr std::string_view kInner = "-_.";
+  if (text.empty() || text.size() > longest) return false;
+  for (const char c : text) {
+    if (kEnds.find(c) == std::string_view::npos && kInner.find(c) == std::string_view::npos)
+      return false;
+  }
+  return kEnds.find(text.front()) != std::string_view::npos &&
+         kEnds.find(text.back()) != std::string_view::npos;
+}
+
+// As the kubelet checks a name when it is registered (IsExtendedResourceName), so that it fails here, where it was
+// written.
+Status CheckResourceName(std::string_view key, const std::string& name) {
+  const size_t slash = name.find('/');
+  const std::string_view domain = std::string_view(name).substr(0, slash);
+  const bool valid = slash != std::string::npos && IsNamePart(domain, 245) &&
+                     IsNamePart(std::string_view(name).substr(slash + 1), 63) &&
+                     domain.find("kubernetes.io") == std::string_view::npos &&
+                     !domain.starts_with("requests.");
+  if (valid) return Status::Ok();
+  return {StatusCode::kInvalidArgument,
+          std::string(key) + " is '" + name +
+              "'; a name like huawei.com/Ascend910 is needed, outside kubernetes.io"};
+}
+
+}  // namespace
+
+void AddOptions(config::Options& options, Settings* settings) {
+  config::AddLogOptions(options, &settings->log);
+  options.Add("dcmi.library", "the driver's management library: a name or a path",
+              &settings->dcmi_library);
+  options.Add("resources.ascend910b", "what 910B devices are advertised as",
+              &settings->resource_910b);
+  options.Add("resources.ascend910c", "what the dies of 910C modules are advertised as",
+              &settings->resource_910c);
+  options.Add("kubelet.devicePluginDirectory",
+              "where the kubelet's registration socket is, and ours", &settings->kubelet.directory);
+  options.Add("health.pollInterval", "how often the driver is asked",
+              &settings->health.poll_interval, milliseconds(10), hours(1));
+  options.Add("health.hangTimeout",
+              "devices are unhealthy when the driver has not answered for so long",
+              &settings->health.hang_timeout, milliseconds(10), hours(1));
+  options.Add("driver.directory",
+              "the driver's installation on the host; its lib64, or what it holds, is mounted",
+              &settings->driver.directory);
+  options.Add("driver.hostRoot", "where this process sees the host's root directory",
+              &settings->driver.host_root);
+  options.Add("injection.librarySource",
+              "the directory of libnpu_ipc.so; default: ../lib, seen from the program",
+              &settings->library_source);
+  options.Add("injection.libraryStore",
+              "the host's directory that the library is kept in for containers",
+              &settings->library_store);
+  options.Add("injection.socketDirectory", "the host's directory of the broker's socket",
+              &settings->socket_directory);
+}
+
+Status Validate(const Settings& settings) {
+  const Status checks[] = {
+      CheckResourceName("resources.ascend910b", settings.resource_910b),
+      CheckResourceName("resources.ascend910c", settings.resource_910c),
+      CheckAbsolute("kubelet.devicePluginDirectory", settings.kubelet.directory),
+      CheckAbsolute("driver.directory", settings.driver.directory),
+      CheckAbsolute("driver.hostRoot", settings.driver.host_root),
+      CheckAbsolute("injection.libraryStore", settings.library_store),
+      CheckAbsolute("injection.socketDirectory", settings.socket_directory),
+  };
+  for (const Status& check : checks) {
+    if (!check.ok()) return check;
+  }
+  return Status::Ok();
+}
+
+}  // namespace npu_ipc::device

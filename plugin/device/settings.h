@@ -1,0 +1,33 @@
+// Every setting of npu-device-plugin.
+#pragma once
+
+#include <string>
+
+#include "plugin/config/logging.h"
+#include "plugin/config/options.h"
+#include "plugin/device/device_monitor.h"
+#include "plugin/injection/host_files.h"
+#include "plugin/kubelet/device_plugin.h"
+
+namespace npu_ipc::device {
+
+struct Settings {
+  config::LogSettings log;
+  std::string dcmi_library = "libdcmi.so";
+  std::string resource_910b = "huawei.com/Ascend910B";
+  std::string resource_910c = "huawei.com/Ascend910C";
+  kubelet::KubeletSettings kubelet;
+  MonitorSettings health;
+  injection::DriverLocation driver;
+  std::string library_source;  // "": ../lib, seen from the executable
+  std::string library_store = "/var/lib/npu-ipc/lib";
+  std::string socket_directory = "/run/npu-ipc";
+};
+
+// Declares them all; `settings` must outlive `options`.
+void AddOptions(config::Options& options, Settings* settings);
+
+// What Options cannot see by itself. kInvalidArgument names the key.
+Status Validate(const Settings& settings);
+
+}  // namespace npu_ipc::device

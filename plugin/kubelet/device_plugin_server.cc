@@ -1,0 +1,329 @@
+#include "plugin/kubelet/device_plugin_server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grpcpp/grpcpp.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <chrono>
+#include <mutex>
+#include <set>
+#include <utility>
+
+#include "hal/base/posix_error.h"
+#include "plugin/kubelet/proto/device_plugin.grpc.pb.h"
+
+namespace npu_ipc::kubelet {
+namespace {
+
+grpc::Status ToGrpc(const Status& status) {
+  grpc::StatusCode code = grpc::StatusCode::INTERNAL;
+  switch (status.code()) {
+    case StatusCode::kOk:
+      return grpc::Status::OK;
+    case StatusCode::kInvalidArgument:
+      code = grpc::StatusCode::INVALID_ARGUMENT;
+      break;
+    case StatusCode::kNotFound:
+      code = grpc::StatusCode::NOT_FOUND;
+      break;
+    case StatusCode::kFailedPrecondition:
+      code = grpc::StatusCode::FAILED_PRECONDITION;
+      break;
+    case StatusCode::kUnavailable:
+      code = grpc::StatusCode::UNAVAILABLE;
+      break;
+    default:
+      break;
+  }
+  return {code, status.message()};
+}
+
+v1beta1::ListAndWatchResponse ToProto(const std::vector<AdvertisedDevice>& devices) {
+  v1beta1::ListAndWatchResponse response;
+  for (const AdvertisedDevice& device : devices) {
+    v1beta1::Device* added = response.add_devices();
+    added->set_id(device.id);
+    added->set_health(device.healthy ? "Healthy" : "Unhealthy");
+    for (const int64_t node : device.numa_nodes) {
+      added->mutable_topology()->add_nodes()->set_id(node);
+    }
+  }
+  return response;
+}
+
+void ToProto(injection::ContainerChanges changes, v1beta1::ContainerAllocateResponse* response) {
+  for (auto& [name, value] : changes.environment) (*response->mutable_envs())[name] = value;
+  for (auto& [name, value] : changes.annotations) (*response->mutable_annotations())[name] = value;
+  for (injection::Mount& mount : changes.mounts) {
+    v1beta1::Mount* added = response->add_mounts();
+    added->set_container_path(std::move(mount.container_path));
+    added->set_host_path(std::move(mount.host_path));
+    added->set_read_only(mount.read_only);
+  }
+  for (injection::DeviceNode& node : changes.device_nodes) {
+    v1beta1::DeviceSpec* added = response->add_devices();
+    added->set_container_path(std::move(node.container_path));
+    added->set_host_path(std::move(node.host_path));
+    added->set_permissions(std::move(node.permissions));
+  }
+  for (std::string& device : changes.cdi_devices) {
+    response->add_cdi_devices()->set_name(std::move(device));
+  }
+}
+
+class DeviceStream;
+
+// The open streams of one server. Shared with the streams, which may outlive the server by a
+// moment.
+class StreamHub {
+ public:
+  StreamHub(std::shared_ptr<const Resource> resource,
+            DevicePluginServer::StreamsChanged streams_changed)
+      : resource_(std::move(resource)), streams_changed_(std::move(streams_changed)) {}
+
+  const Resource& resource() const { return *resource_; }
+  void Add(DeviceStream* stream);
+  void Remove(DeviceStream* stream);
+  void SendAll();
+
+ private:
+  const std::shared_ptr<const Resource> resource_;
+  const DevicePluginServer::StreamsChanged streams_changed_;
+  std::mutex mutex_;
+  std::set<DeviceStream*> streams_;  // guarded by mutex_; taken before a stream's own
+};
+
+// One ListAndWatch call. Deletes itself when gRPC is done with it.
+class DeviceStream final : public grpc::ServerWriteReactor<v1beta1::ListAndWatchResponse> {
+ public:
+  explicit DeviceStream(std::shared_ptr<StreamHub> hub) : hub_(std::move(hub)) {
+    hub_->Add(this);
+    Send();
+  }
+
+  // Sends the list as it is now, or as soon as the one before has left: at most one is on its way,
+  // and a slow reader skips states rather than queueing them.
+  void Send() {
+    const std::lock_guard lock(mutex_);
+    if (writing_) {
+      changed_while_writing_ = true;
+    } else if (!finished_) {
+      WriteLocked();
+    }
+  }
+
+  void OnWriteDone(bool ok) override {
+    const std::lock_guard lock(mutex_);
+    writing_ = false;
+    if (!ok || ended_) {
+      FinishLocked();
+    } else if (std::exchange(changed_while_writing_, false)) {
+      WriteLocked();
+    }
+  }
+
+  void OnCancel() override {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    if (!writing_) FinishLocked();
+  }
+
+  void OnDone() override {
+    hub_->Remove(this);
+    delete this;
+  }
+
+ private:
+  void WriteLocked() {
+    response_ = ToProto(hub_->resource().Devices());
+    writing_ = true;
+    StartWrite(&response_);
+  }
+
+  void FinishLocked() {
+    if (std::exchange(finished_, true)) return;
+    Finish({grpc::StatusCode::UNAVAILABLE, "the stream has ended"});
+  }
+
+  const std::shared_ptr<StreamHub> hub_;
+  std::mutex mutex_;
+  v1beta1::ListAndWatchResponse response_;  // gRPC's while writing_
+  bool writing_ = false;
+  bool changed_while_writing_ = false;
+  bool ended_ = false;
+  bool finished_ = false;
+};
+
+void StreamHub::Add(DeviceStream* stream) {
+  int open = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    streams_.insert(stream);
+    open = static_cast<int>(streams_.size());
+  }
+  streams_changed_(open);
+}
+
+void StreamHub::Remove(DeviceStream* stream) {
+  int open = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    streams_.erase(stream);
+    open = static_cast<int>(streams_.size());
+  }
+  streams_changed_(open);
+}
+
+void StreamHub::SendAll() {
+  const std::lock_guard lock(mutex_);
+  for (DeviceStream* stream : streams_) stream->Send();
+}
+
+Status Allocate(const Resource& resource, const v1beta1::AllocateRequest& request,
+                v1beta1::AllocateResponse* response) {
+  for (const auto& container : request.container_requests()) {
+    Result<injection::ContainerChanges> changes =
+        resource.Allocate({container.devices_ids().begin(), container.devices_ids().end()});
+    if (!changes.ok()) return changes.status();
+    ToProto(std::move(*changes), response->add_container_responses());
+  }
+  return Status::Ok();
+}
+
+Status Prefer(const Resource& resource, const v1beta1::PreferredAllocationRequest& request,
+              v1beta1::PreferredAllocationResponse* response) {
+  for (const auto& container : request.container_requests()) {
+    if (container.allocation_size() < 0) {
+      return {StatusCode::kInvalidArgument,
+              "allocation_size is " + std::to_string(container.allocation_size())};
+    }
+    PreferenceRequest preference;
+    preference.available.assign(container.available_deviceids().begin(),
+                                container.available_deviceids().end());
+    preference.must_include.assign(container.must_include_deviceids().begin(),
+                                   container.must_include_deviceids().end());
+    preference.size = static_cast<size_t>(container.allocation_size());
+    Result<std::vector<std::string>> ids = resource.Prefer(preference);
+    if (!ids.ok()) return ids.status();
+    auto* added = response->add_container_responses();
+    for (std::string& id : *ids) added->add_deviceids(std::move(id));
+  }
+  return Status::Ok();
+}
+
+Result<UniqueFd> TakeLock(const std::string& socket_path) {
+  const std::string path = socket_path + ".lock";
+  UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!lock) return PosixError(errno, "open " + path);
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
+  if (errno != EWOULDBLOCK) return PosixError(errno, "flock " + path);
+  return Status(StatusCode::kAlreadyExists, "another process serves " + socket_path +
+                                                " (it holds " + path + "); stop it first");
+}
+
+}  // namespace
+
+class DevicePluginServer::Service final : public v1beta1::DevicePlugin::CallbackService {
+ public:
+  Service(std::shared_ptr<const Resource> resource, StreamsChanged streams_changed)
+      : hub_(std::make_shared<StreamHub>(std::move(resource), std::move(streams_changed))) {}
+  ~Service() override {
+    if (server_ == nullptr) return;
+    server_->Shutdown(std::chrono::system_clock::now());  // cancels what is open
+    server_->Wait();
+  }
+
+  bool Listen(const std::string& path) {
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("unix:" + path, grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+    return server_ != nullptr && port != 0;
+  }
+
+  void SendAll() { hub_->SendAll(); }
+
+  grpc::ServerUnaryReactor* GetDevicePluginOptions(grpc::CallbackServerContext* context,
+                                                   const v1beta1::Empty*,
+                                                   v1beta1::DevicePluginOptions* options) override {
+    options->set_get_preferred_allocation_available(true);
+    return Answer(context, Status::Ok());
+  }
+
+  grpc::ServerWriteReactor<v1beta1::ListAndWatchResponse>* ListAndWatch(
+      grpc::CallbackServerContext*, const v1beta1::Empty*) override {
+    return new DeviceStream(hub_);
+  }
+
+  grpc::ServerUnaryReactor* GetPreferredAllocation(
+      grpc::CallbackServerContext* context, const v1beta1::PreferredAllocationRequest* request,
+      v1beta1::PreferredAllocationResponse* response) override {
+    return Answer(context, Prefer(hub_->resource(), *request, response));
+  }
+
+  grpc::ServerUnaryReactor* Allocate(grpc::CallbackServerContext* context,
+                                     const v1beta1::AllocateRequest* request,
+                                     v1beta1::AllocateResponse* response) override {
+    return Answer(context, kubelet::Allocate(hub_->resource(), *request, response));
+  }
+
+  // Not asked for (GetDevicePluginOptions), and nothing to do.
+  grpc::ServerUnaryReactor* PreStartContainer(grpc::CallbackServerContext* context,
+                                              const v1beta1::PreStartContainerRequest*,
+                                              v1beta1::PreStartContainerResponse*) override {
+    return Answer(context, Status::Ok());
+  }
+
+ private:
+  static grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
+                                          const Status& status) {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(ToGrpc(status));
+    return reactor;
+  }
+
+  const std::shared_ptr<StreamHub> hub_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+DevicePluginServer::DevicePluginServer(std::string path, UniqueFd lock)
+    : path_(std::move(path)), lock_(std::move(lock)) {}
+
+DevicePluginServer::~DevicePluginServer() = default;
+
+Result<std::unique_ptr<DevicePluginServer>> DevicePluginServer::Serve(
+    const std::string& path, std::shared_ptr<const Resource> resource,
+    StreamsChanged streams_changed) {
+  if (path.size() >= sizeof(sockaddr_un::sun_path)) {
+    return Status(StatusCode::kInvalidArgument,
+                  "socket path '" + path + "' has " + std::to_string(path.size()) +
+                      " bytes; a local socket's path has at most " +
+                      std::to_string(sizeof(sockaddr_un::sun_path) - 1));
+  }
+  Result<UniqueFd> lock = TakeLock(path);
+  if (!lock.ok()) return lock.status();
+  std::unique_ptr<DevicePluginServer> server(new DevicePluginServer(path, std::move(*lock)));
+  server->service_ = std::make_unique<Service>(std::move(resource), std::move(streams_changed));
+  struct stat socket = {};
+  if (!server->service_->Listen(path) || ::chmod(path.c_str(), 0600) != 0 ||
+      ::lstat(path.c_str(), &socket) != 0) {
+    return Status(StatusCode::kUnavailable, "cannot serve at " + path);
+  }
+  server->socket_device_ = socket.st_dev;
+  server->socket_inode_ = socket.st_ino;
+  return server;
+}
+
+void DevicePluginServer::DevicesChanged() { service_->SendAll(); }
+
+bool DevicePluginServer::SocketInPlace() const {
+  struct stat socket = {};
+  return ::lstat(path_.c_str(), &socket) == 0 && socket.st_dev == socket_device_ &&
+         socket.st_ino == socket_inode_;
+}
+
+}  // namespace npu_ipc::kubelet

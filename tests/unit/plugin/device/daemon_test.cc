@@ -1,0 +1,232 @@
+// The daemon as a whole, in this process, between a kubelet and a driver that the test plays.
+#include "plugin/device/daemon.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <optional>
+#include <thread>
+
+#include "tests/fakes/fake_device_manager.h"
+#include "tests/fakes/fake_kubelet.h"
+#include "tests/fixtures/temporary_directory.h"
+#include "tests/unit/plugin/device/shared_device_manager.h"
+
+namespace npu_ipc::device {
+namespace {
+
+using hal::FakeDeviceManager;
+using hal::HealthLevel;
+using ::testing::HasSubstr;
+
+constexpr char k910B[] = "huawei.com/Ascend910B";
+constexpr char k910C[] = "huawei.com/Ascend910C";
+
+class DaemonTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::filesystem::create_directory(directory_.Path("lib"));
+    std::ofstream(directory_.Path("lib/libnpu_ipc.so")) << "library";
+    settings_.library_source = directory_.Path("lib");
+    settings_.library_store = directory_.Path("store");
+    settings_.socket_directory = directory_.Path("run");
+    settings_.driver.host_root = directory_.Path("host");
+    settings_.kubelet.directory = directory_.Path("dp");
+    settings_.kubelet.last_retry = std::chrono::milliseconds(200);
+    settings_.health.poll_interval = std::chrono::milliseconds(10);
+    StartKubelet();
+  }
+  void TearDown() override { StopDaemon(); }
+
+  void StartKubelet() {
+    auto kubelet = FakeKubelet::Start(settings_.kubelet.directory);
+    ASSERT_TRUE(kubelet.ok()) << kubelet.status().message();
+    kubelet_ = std::move(*kubelet);
+  }
+
+  // Runs the daemon on a thread of its own. What Create or the run failed with, once it has stopped.
+  void StartDaemon() {
+    auto loop = EventLoop::Create();
+    ASSERT_TRUE(loop.ok());
+    loop_ = std::move(*loop);
+    thread_ = std::thread([this] {
+      auto daemon = Daemon::Create(*loop_, settings_, OpenShared(driver_));
+      if (!daemon.ok()) {
+        failure_.set_value(daemon.status());
+        return;
+      }
+      (*daemon)->Start();
+      loop_->Run();
+      failure_.set_value((*daemon)->failure());
+    });
+  }
+  void StopDaemon() {
+    if (!thread_.joinable()) return;
+    loop_->Stop();
+    thread_.join();
+  }
+  Status Failure() {
+    auto future = failure_.get_future();
+    if (future.wait_for(std::chrono::seconds(30)) != std::future_status::ready) {
+      return {StatusCode::kDeadlineExceeded, "the daemon is still running"};
+    }
+    return future.get();
+  }
+  void ExpectHealthy(const std::string& resource, size_t count) {
+    const Status waited = kubelet_->WaitForHealthyDevices(resource, count);
+    EXPECT_TRUE(waited.ok()) << waited.message();
+  }
+
+  TemporaryDirectory directory_;
+  Settings settings_;
+  std::shared_ptr<FakeDeviceManager> driver_ =
+      std::make_shared<FakeDeviceManager>(FakeDeviceManager::Ascend910B(8));
+  std::unique_ptr<FakeKubelet> kubelet_;
+  std::unique_ptr<EventLoop> loop_;
+  std::thread thread_;
+  std::promise<Status> failure_;
+};
+
+TEST_F(DaemonTest, RegistersWhatTheDriverShows) {
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  const auto registrations = kubelet_->Registrations();
+  ASSERT_EQ(registrations.size(), 1u);
+  EXPECT_EQ(registrations[0].resource_name, k910B);
+  EXPECT_EQ(registrations[0].version, "v1beta1");
+  EXPECT_TRUE(registrations[0].preferred_allocation_available);
+  EXPECT_FALSE(registrations[0].pre_start_required);
+  const auto devices = kubelet_->Devices(k910B);
+  EXPECT_EQ(devices[5].id, "npu-5");
+  EXPECT_EQ(devices[5].numa_nodes, std::vector<int64_t>{1});
+}
+
+TEST_F(DaemonTest, GivesTheDiesOf910CModulesTheirOwnResource) {
+  driver_->SetDevices(FakeDeviceManager::Ascend910C(8));
+  settings_.resource_910c = "example.com/Ascend910";
+  StartDaemon();
+  ExpectHealthy("example.com/Ascend910", 16);
+  EXPECT_TRUE(kubelet_->Devices(k910C).empty());
+  EXPECT_TRUE(kubelet_->Devices(k910B).empty());
+}
+
+TEST_F(DaemonTest, AllocatesNodesLibraryAndSocketDirectory) {
+  std::filesystem::create_directories(directory_.Path("host/dev"));
+  std::ofstream(directory_.Path("host/dev/davinci_manager")) << "";
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  const auto changes = kubelet_->Allocate(k910B, {"npu-2"});
+  ASSERT_TRUE(changes.ok()) << changes.status().message();
+  ASSERT_EQ(changes->device_nodes.size(), 2u);
+  EXPECT_EQ(changes->device_nodes[0].host_path, "/dev/davinci_manager");
+  EXPECT_EQ(changes->device_nodes[1].host_path, "/dev/davinci2");
+  EXPECT_EQ(changes->environment.at("NPU_IPC_SOCKET"), "/run/npu-ipc/broker.sock");
+  ASSERT_EQ(changes->mounts.size(), 2u);
+  EXPECT_EQ(changes->mounts[0].container_path, "/usr/local/lib/npu-ipc");
+  EXPECT_TRUE(changes->mounts[0].read_only);
+  EXPECT_TRUE(std::filesystem::exists(changes->mounts[0].host_path + "/libnpu_ipc.so"));
+  EXPECT_EQ(changes->mounts[1].host_path, settings_.socket_directory);
+  EXPECT_TRUE(changes->mounts[1].read_only);
+  EXPECT_TRUE(std::filesystem::is_directory(settings_.socket_directory)) << "nothing to mount";
+}
+
+TEST_F(DaemonTest, RefusesABadAllocateWithTheIdNamed) {
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  driver_->SetHealth(3, HealthLevel::kCritical);
+  ExpectHealthy(k910B, 7);
+  const Status unhealthy = kubelet_->Allocate(k910B, {"npu-3"}).status();
+  EXPECT_EQ(unhealthy.code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(unhealthy.message(), HasSubstr("npu-3"));
+  EXPECT_EQ(kubelet_->Allocate(k910B, {"npu-8"}).status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(kubelet_->Allocate(k910B, {"npu-1", "npu-1"}).status().code(),
+            StatusCode::kInvalidArgument);
+}
+
+TEST_F(DaemonTest, FollowsHealthInBothDirections) {
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  driver_->SetHealth(3, HealthLevel::kCritical);
+  ExpectHealthy(k910B, 7);
+  EXPECT_EQ(kubelet_->Devices(k910B).size(), 8u);
+  driver_->SetHealth(3, HealthLevel::kOk);
+  ExpectHealthy(k910B, 8);
+  EXPECT_EQ(kubelet_->Registrations().size(), 1u) << "a change of health is no reason to register";
+}
+
+TEST_F(DaemonTest, SurvivesADriverThatHangs) {
+  settings_.health.hang_timeout = std::chrono::milliseconds(50);
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  driver_->Hang(true);
+  ExpectHealthy(k910B, 0);
+  EXPECT_EQ(kubelet_->Allocate(k910B, {"npu-0"}).status().code(), StatusCode::kFailedPrecondition);
+  driver_->Hang(false);
+  ExpectHealthy(k910B, 8);
+}
+
+TEST_F(DaemonTest, AnswersAllocateWhileTheDriverIsBusy) {
+  settings_.health.hang_timeout = std::chrono::hours(1);
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  driver_->Hang(true);
+  ASSERT_TRUE(driver_->WaitForHungCalls(1));
+  EXPECT_TRUE(kubelet_->Allocate(k910B, {"npu-0"}).ok());
+  driver_->Hang(false);
+}
+
+TEST_F(DaemonTest, IdlesOnANodeWithoutDriverAndStartsWhenItComes) {
+  driver_->FailWith(Status(StatusCode::kNotFound, "libdcmi.so: cannot open shared object file"));
+  StartDaemon();
+  const int calls = driver_->calls();
+  while (driver_->calls() < calls + 3) std::this_thread::yield();
+  EXPECT_EQ(kubelet_->RegisterCalls(), 0);
+  driver_->FailWith(Status::Ok());
+  ExpectHealthy(k910B, 8);
+}
+
+TEST_F(DaemonTest, RegistersAgainWithAKubeletThatRestarted) {
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  kubelet_.reset();
+  StartKubelet();
+  ExpectHealthy(k910B, 8);
+  EXPECT_TRUE(kubelet_->Allocate(k910B, {"npu-0"}).ok());
+}
+
+TEST_F(DaemonTest, RemovesItsSocketsWhenItStops) {
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  const std::string socket = directory_.Path("dp/" + kubelet_->Registrations()[0].endpoint);
+  EXPECT_TRUE(std::filesystem::exists(socket));
+  StopDaemon();
+  EXPECT_FALSE(std::filesystem::exists(socket));
+  EXPECT_TRUE(Failure().ok());
+}
+
+TEST_F(DaemonTest, RefusesToServeBesideAnother) {
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  auto loop = EventLoop::Create();
+  ASSERT_TRUE(loop.ok());
+  auto second = Daemon::Create(**loop, settings_, OpenShared(driver_));
+  ASSERT_TRUE(second.ok()) << second.status().message();
+  (*second)->Start();
+  (*loop)->Run();
+  EXPECT_EQ((*second)->failure().code(), StatusCode::kAlreadyExists);
+  EXPECT_TRUE(kubelet_->Allocate(k910B, {"npu-0"}).ok()) << "the first was disturbed";
+}
+
+TEST_F(DaemonTest, SaysWhatKeepsItFromStarting) {
+  settings_.library_source = directory_.Path("nothing");
+  StartDaemon();
+  EXPECT_THAT(Failure().message(), HasSubstr(settings_.library_source));
+}
+
+}  // namespace
+}  // namespace npu_ipc::device
