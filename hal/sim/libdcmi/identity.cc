@@ -1,0 +1,270 @@
+// The simulator's libdcmi.so: which devices there are, and what they are.
+//
+// As in the vendor's library, NULL outputs, impossible lengths and unknown types are
+// INVALID_PARAMETER before the driver is asked.
+#include <string.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "hal/dcmi/dcmi_interface_api.h"
+#include "hal/sim/libdcmi/node_view.h"
+
+using npu_ipc::sim::CardList;
+using npu_ipc::sim::DescribeCards;
+using npu_ipc::sim::DescribeDevice;
+using npu_ipc::sim::DescribeNode;
+using npu_ipc::sim::DeviceRecord;
+using npu_ipc::sim::DevicesInCard;
+using npu_ipc::sim::HelloReply;
+
+namespace {
+
+template <size_t N>
+void CopyText(const char (&from)[N], unsigned char (&to)[N]) {
+  memcpy(to, from, N);
+}
+
+// The whole text and its NUL must fit.
+int CopyVersion(const char* version, char* to, unsigned int length) {
+  const size_t bytes = strlen(version) + 1;
+  if (bytes > length) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  memcpy(to, version, bytes);
+  return DCMI_OK;
+}
+
+int GetVersion(char* to, unsigned int length) {
+  if (to == nullptr || length == 0) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  HelloReply node;
+  if (int code = DescribeNode(&node); code != DCMI_OK) return code;
+  return CopyVersion(node.driver_version, to, length);
+}
+
+// The record's position among what this process sees: its logical id.
+int LogicalIdOf(const HelloReply& node, uint32_t physical_id, unsigned int* logical_id) {
+  for (uint32_t i = 0; i < node.device_count; ++i) {
+    if (node.devices[i] != physical_id) continue;
+    *logical_id = i;
+    return DCMI_OK;
+  }
+  return DCMI_ERR_CODE_DEVICE_NOT_EXIST;
+}
+
+int FindCard(int card, CardList* list, uint32_t* index) {
+  if (int code = DescribeCards(list); code != DCMI_OK) return code;
+  for (*index = 0; *index < list->count; ++*index) {
+    if (list->cards[*index].card == card) return DCMI_OK;
+  }
+  return card < 0 ? DCMI_ERR_CODE_INVALID_DEVICE_ID : DCMI_ERR_CODE_DEVICE_NOT_EXIST;
+}
+
+int FindByPhysicalId(unsigned int physical_id, DeviceRecord* record) {
+  CardList list;
+  if (int code = DescribeCards(&list); code != DCMI_OK) return code;
+  HelloReply node;
+  if (int code = DescribeNode(&node); code != DCMI_OK) return code;
+  for (uint32_t i = 0; i < list.count; ++i) {
+    for (int device = 0; device < DevicesInCard(node); ++device) {
+      if (DescribeDevice(list.cards[i].card, device, record) == DCMI_OK &&
+          record->physical_id == physical_id) {
+        return DCMI_OK;
+      }
+    }
+  }
+  return DCMI_ERR_CODE_DEVICE_NOT_EXIST;
+}
+
+}  // namespace
+
+int dcmi_init(void) {
+  CardList list;
+  if (int code = DescribeCards(&list); code != DCMI_OK) return code;
+  // What a container is told that was given nothing but devices of another one.
+  if (list.count == 0 && list.occupied_devices != 0) return DCMI_ERR_CODE_INNER_ERR;
+  return DCMI_OK;
+}
+
+int dcmi_get_dcmi_version(char* dcmi_ver, unsigned int len) { return GetVersion(dcmi_ver, len); }
+
+int dcmi_get_driver_version(char* driver_ver, unsigned int len) {
+  return GetVersion(driver_ver, len);
+}
+
+int dcmi_get_card_list(int* card_num, int* card_list, int list_len) {
+  if (card_num == nullptr || card_list == nullptr || list_len <= 0) {
+    return DCMI_ERR_CODE_INVALID_PARAMETER;
+  }
+  CardList list;
+  if (int code = DescribeCards(&list); code != DCMI_OK) return code;
+  *card_num = std::min(static_cast<int>(list.count), list_len);
+  for (int i = 0; i < *card_num; ++i) card_list[i] = list.cards[i].card;
+  return DCMI_OK;
+}
+
+int dcmi_get_device_num_in_card(int card_id, int* device_num) {
+  if (device_num == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  CardList list;
+  uint32_t index = 0;
+  if (int code = FindCard(card_id, &list, &index); code != DCMI_OK) return code;
+  *device_num = list.cards[index].visible_devices;
+  return DCMI_OK;
+}
+
+int dcmi_get_device_id_in_card(int card_id, int* device_id_max, int* mcu_id, int* cpu_id) {
+  if (device_id_max == nullptr || mcu_id == nullptr || cpu_id == nullptr) {
+    return DCMI_ERR_CODE_INVALID_PARAMETER;
+  }
+  CardList list;
+  uint32_t index = 0;
+  if (int code = FindCard(card_id, &list, &index); code != DCMI_OK) return code;
+  HelloReply node;
+  if (int code = DescribeNode(&node); code != DCMI_OK) return code;
+  *device_id_max = DevicesInCard(node);
+  *mcu_id = DevicesInCard(node);
+  *cpu_id = -1;
+  return DCMI_OK;
+}
+
+int dcmi_get_device_type(int card_id, int device_id, enum dcmi_unit_type* device_type) {
+  if (device_type == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  DeviceRecord record;
+  const int code = DescribeDevice(card_id, device_id, &record);
+  if (code != DCMI_OK && code != DCMI_ERR_CODE_NOT_SUPPORT) return code;
+  *device_type = code == DCMI_OK ? NPU_TYPE : MCU_TYPE;
+  return DCMI_OK;
+}
+
+int dcmi_get_device_logic_id(int* device_logic_id, int card_id, int device_id) {
+  if (device_logic_id == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  DeviceRecord record;
+  if (int code = DescribeDevice(card_id, device_id, &record); code != DCMI_OK) return code;
+  HelloReply node;
+  if (int code = DescribeNode(&node); code != DCMI_OK) return code;
+  unsigned int logical_id = 0;
+  const int code = LogicalIdOf(node, record.physical_id, &logical_id);
+  if (code == DCMI_OK) *device_logic_id = static_cast<int>(logical_id);
+  return code;
+}
+
+int dcmi_get_device_phyid_from_logicid(unsigned int logicid, unsigned int* phyid) {
+  if (phyid == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  HelloReply node;
+  if (int code = DescribeNode(&node); code != DCMI_OK) return code;
+  if (logicid >= node.device_count) return DCMI_ERR_CODE_INVALID_DEVICE_ID;
+  *phyid = node.devices[logicid];
+  return DCMI_OK;
+}
+
+int dcmi_get_device_logicid_from_phyid(unsigned int phyid, unsigned int* logicid) {
+  if (logicid == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  HelloReply node;
+  if (int code = DescribeNode(&node); code != DCMI_OK) return code;
+  return LogicalIdOf(node, phyid, logicid);
+}
+
+int dcmi_get_card_id_device_id_from_logicid(int* card_id, int* device_id,
+                                            unsigned int device_logic_id) {
+  unsigned int physical_id = 0;
+  if (int code = dcmi_get_device_phyid_from_logicid(device_logic_id, &physical_id);
+      code != DCMI_OK) {
+    return code;
+  }
+  return dcmi_get_card_id_device_id_from_phyid(card_id, device_id, physical_id);
+}
+
+int dcmi_get_card_id_device_id_from_phyid(int* card_id, int* device_id,
+                                          unsigned int device_phy_id) {
+  if (card_id == nullptr || device_id == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  DeviceRecord record;
+  if (int code = FindByPhysicalId(device_phy_id, &record); code != DCMI_OK) return code;
+  *card_id = static_cast<int>(record.card_id);
+  *device_id = static_cast<int>(record.device_id_in_card);
+  return DCMI_OK;
+}
+
+int dcmi_get_device_chip_info(int card_id, int device_id, struct dcmi_chip_info* chip_info) {
+  if (chip_info == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  DeviceRecord record;
+  if (int code = DescribeDevice(card_id, device_id, &record); code != DCMI_OK) return code;
+  CopyText(record.chip_type, chip_info->chip_type);
+  CopyText(record.chip_name, chip_info->chip_name);
+  CopyText(record.chip_version, chip_info->chip_ver);
+  chip_info->aicore_cnt = record.ai_core_count;
+  return DCMI_OK;
+}
+
+int dcmi_get_device_chip_info_v2(int card_id, int device_id, struct dcmi_chip_info_v2* chip_info) {
+  if (chip_info == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  DeviceRecord record;
+  if (int code = DescribeDevice(card_id, device_id, &record); code != DCMI_OK) return code;
+  CopyText(record.chip_type, chip_info->chip_type);
+  CopyText(record.chip_name, chip_info->chip_name);
+  CopyText(record.chip_version, chip_info->chip_ver);
+  CopyText(record.npu_name, chip_info->npu_name);
+  chip_info->aicore_cnt = record.ai_core_count;
+  return DCMI_OK;
+}
+
+int dcmi_get_device_pcie_info_v2(int card_id, int device_id, struct dcmi_pcie_info_all* pcie_info) {
+  if (pcie_info == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  DeviceRecord record;
+  if (int code = DescribeDevice(card_id, device_id, &record); code != DCMI_OK) return code;
+  *pcie_info = {};
+  pcie_info->venderid = record.pci_vendor_id;
+  pcie_info->deviceid = record.pci_device_id;
+  pcie_info->subvenderid = record.pci_vendor_id;
+  pcie_info->domain = static_cast<int>(record.pci_domain);
+  pcie_info->bdf_busid = record.pci_bus;
+  pcie_info->bdf_deviceid = record.pci_device;
+  pcie_info->bdf_funcid = record.pci_function;
+  return DCMI_OK;
+}
+
+int dcmi_get_device_board_info(int card_id, int device_id, struct dcmi_board_info* board_info) {
+  if (board_info == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  DeviceRecord record;
+  if (int code = DescribeDevice(card_id, device_id, &record); code != DCMI_OK) return code;
+  *board_info = {};
+  board_info->board_id = record.board_id;
+  board_info->slot_id = record.card_id;
+  return DCMI_OK;
+}
+
+int dcmi_get_mainboard_id(int card_id, int device_id, unsigned int* mainboard_id) {
+  if (mainboard_id == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  DeviceRecord record;
+  const int code = DescribeDevice(card_id, device_id, &record);
+  if (code == DCMI_OK) *mainboard_id = record.mainboard_id;
+  return code;
+}
+
+int dcmi_get_device_die_v2(int card_id, int device_id, enum dcmi_die_type input_type,
+                           struct dcmi_die_id* die_id) {
+  if (die_id == nullptr || (input_type != NDIE && input_type != VDIE)) {
+    return DCMI_ERR_CODE_INVALID_PARAMETER;
+  }
+  DeviceRecord record;
+  if (int code = DescribeDevice(card_id, device_id, &record); code != DCMI_OK) return code;
+  std::copy(std::begin(record.die_id), std::end(record.die_id), die_id->soc_die);
+  return DCMI_OK;
+}
+
+int dcmi_get_device_info(int card_id, int device_id, enum dcmi_main_cmd main_cmd,
+                         unsigned int sub_cmd, void* buf, unsigned int* size) {
+  if (buf == nullptr || size == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  DeviceRecord record;
+  if (int code = DescribeDevice(card_id, device_id, &record); code != DCMI_OK) return code;
+  if (main_cmd != DCMI_MAIN_CMD_CHIP_INF || sub_cmd != DCMI_CHIP_INF_SUB_CMD_SPOD_INFO ||
+      record.super_pod_size == 0) {
+    return DCMI_ERR_CODE_NOT_SUPPORT;
+  }
+  dcmi_spod_info info = {};
+  if (*size < sizeof(info)) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  info.sdid = record.super_pod_device_id;
+  info.super_pod_size = record.super_pod_size;
+  info.super_pod_id = record.super_pod_id;
+  info.server_index = record.server_index;
+  memcpy(buf, &info, sizeof(info));
+  *size = sizeof(info);
+  return DCMI_OK;
+}
