@@ -1,0 +1,76 @@
+// What a client publishes.
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "hal/acl/acl_ipc.h"
+#include "runtime/include/npu_ipc.h"
+#include "runtime/protocol/wire.h"
+#include "runtime/src/deadline.h"
+#include "runtime/src/event_queue.h"
+#include "runtime/src/export_table.h"
+#include "runtime/src/list.h"
+#include "runtime/src/message.h"
+#include "runtime/src/vendor.h"
+
+namespace npu_ipc::runtime {
+
+class Client;
+
+// npu_ipc_region.
+struct Region : ListLink<Region> {
+  // Fixed once published.
+  pid_t pid = 0;
+  Client* client = nullptr;
+  Export* exported = nullptr;
+  ThreadDevice device;  // of the thread that published; its context is the service thread's, too
+  uint64_t region_id = 0;
+  uint64_t generation = 0;
+  uint64_t connection_id = 0;  // over which it was published: others know nothing of it
+  // Guarded by the client's lock.
+  bool withdrawing = false;  // lets nobody new in
+  bool lost = false;         // no longer published, without the program having asked for it
+  EventSource event;
+};
+
+struct PublishRequest {
+  const char* name;
+  const char* group;  // empty: the only one
+  void* base;
+  size_t bytes;
+  size_t view_offset;
+  size_t view_bytes;
+};
+
+class Exporter {
+ public:
+  explicit Exporter(Client* client) : client_(client) {}
+
+  npu_ipc_status Publish(const PublishRequest& request, Region** result);
+  npu_ipc_status Withdraw(Region* region, uint32_t drain_ms, bool force);
+  void GetInfo(Region* region, npu_ipc_region_info* info);
+
+  // Service thread: lets a process in, and tells the broker.
+  void Admit(const wire::Admit& admit, uint64_t connection_id, Deadline deadline);
+  // Service thread: an answer to a publish that nobody waits for any more.
+  void GiveBack(const wire::Published& published, uint64_t connection_id);
+  // With the client's lock held: the broker that knew the regions is gone.
+  void LoseAll();
+  // Closes every region, without waiting for importers.
+  void CloseAll();
+
+ private:
+  static void OnPublished(void* region, const Message& reply, uint64_t connection_id);
+  npu_ipc_status AskToWithdraw(Region* region, uint32_t drain_ms, bool force);
+  // Whitelists, on the service thread. kOk, or why not with `*code`.
+  wire::Status LetIn(const wire::Admit& admit, const char* key, const ThreadDevice& device,
+                     Deadline deadline, hal::acl::Error* code);
+  void Lose(uint64_t region_id);
+  Region* Find(uint64_t region_id) const;
+
+  Client* const client_;
+  List<Region> regions_;  // guarded by the client's lock
+};
+
+}  // namespace npu_ipc::runtime

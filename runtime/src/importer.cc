@@ -1,0 +1,225 @@
+#include "runtime/src/importer.h"
+
+#include <string.h>
+
+#include "runtime/src/client.h"
+#include "runtime/src/memory.h"
+
+namespace npu_ipc::runtime {
+namespace {
+
+const char* Key(const wire::Grant& grant) { return reinterpret_cast<const char*>(grant.handle); }
+
+// Whether the grant describes what can be imported.
+bool MakesSense(const wire::Grant& grant) {
+  const void* const end = memchr(grant.handle, '\0', hal::acl::kExportKeyBytes);
+  return end != nullptr && grant.handle[0] != 0 && grant.view_bytes > 0 &&
+         grant.view_offset < grant.allocation_bytes &&
+         grant.view_bytes <= grant.allocation_bytes - grant.view_offset;
+}
+
+npu_ipc_mapping_state StateFor(wire::WithdrawReason reason) {
+  if (reason == wire::WithdrawReason::kExporterGone) return NPU_IPC_MAPPING_EXPORTER_GONE;
+  if (reason == wire::WithdrawReason::kRevoked) return NPU_IPC_MAPPING_REVOKED;
+  return NPU_IPC_MAPPING_WITHDRAWING;
+}
+
+npu_ipc_event_type EventFor(npu_ipc_mapping_state state) {
+  if (state == NPU_IPC_MAPPING_EXPORTER_GONE) return NPU_IPC_EVENT_EXPORTER_GONE;
+  if (state == NPU_IPC_MAPPING_REVOKED) return NPU_IPC_EVENT_REVOKED;
+  return NPU_IPC_EVENT_WITHDRAWING;
+}
+
+}  // namespace
+
+Importer::~Importer() {
+  for (Mapping* mapping = mappings_.PopFront(); mapping != nullptr;
+       mapping = mappings_.PopFront()) {
+    Delete(mapping);
+  }
+}
+
+npu_ipc_status Importer::Attach(const char* name, const char* group, uint32_t wait_ms,
+                                Mapping** result) {
+  const Deadline deadline = Deadline::After(wait_ms);
+  Text error;
+  const hal::acl::IpcTable* const vendor = FindVendor(&error);
+  if (vendor == nullptr) return client_->Fail(NPU_IPC_NO_VENDOR_LIBRARY, error);
+  Mapping* const mapping = New<Mapping>();
+  if (mapping == nullptr) {
+    return client_->Fail(NPU_IPC_NO_MEMORY, Text("the host is out of memory"));
+  }
+  const hal::acl::Error code = FindThreadDevice(*vendor, &mapping->device, &error);
+  if (code != hal::acl::kSuccess) {
+    Delete(mapping);
+    return client_->Fail(NPU_IPC_VENDOR_ERROR, error, code);
+  }
+  mapping->pid = client_->process().pid;
+  mapping->client = client_;
+  mapping->event.mapping = reinterpret_cast<npu_ipc_mapping*>(mapping);
+
+  PendingRequest pending;
+  wire::Attach& attach = pending.message.attach;
+  attach.header = MakeHeader<wire::Attach>(wire::MessageType::kAttach, 0);
+  CopyText(attach.group, sizeof(attach.group), group);
+  CopyText(attach.name, sizeof(attach.name), name);
+  attach.claimed_physical_device = mapping->device.physical_device;
+  pending.answer = wire::MessageType::kGrant;
+  pending.on_answer = &OnGrant;
+  pending.object = mapping;
+  npu_ipc_status status = client_->Request(&pending, deadline);
+  if (status != NPU_IPC_OK) {
+    Delete(mapping);
+    return status;
+  }
+  status = Import(*vendor, mapping, deadline);
+  if (status != NPU_IPC_OK) {
+    Forget(mapping);
+    return status;
+  }
+  bool told_meanwhile = false;
+  {
+    MutexLock lock(client_->mutex());
+    mapping->handed_out = true;
+    told_meanwhile = mapping->state != NPU_IPC_MAPPING_LIVE;
+    if (told_meanwhile) client_->events().Push(&mapping->event, EventFor(mapping->state));
+  }
+  if (told_meanwhile) client_->AnnounceEvent();
+  *result = mapping;
+  return status;
+}
+
+void Importer::OnGrant(void* object, const Message& reply, uint64_t connection_id) {
+  auto* const mapping = static_cast<Mapping*>(object);
+  mapping->grant = reply.grant;
+  mapping->connection_id = connection_id;
+  mapping->client->importer().mappings_.PushBack(mapping);
+}
+
+void Importer::TellOutcome(const Mapping& mapping, wire::Status status, hal::acl::Error code) {
+  wire::Imported imported = {};
+  imported.header =
+      MakeHeader<wire::Imported>(wire::MessageType::kImported, client_->NextRequestId());
+  imported.grant_id = mapping.grant.grant_id;
+  imported.status = status;
+  imported.vendor_code = code;
+  client_->Tell(mapping.connection_id, &imported, sizeof(imported));
+}
+
+npu_ipc_status Importer::Import(const hal::acl::IpcTable& vendor, Mapping* mapping,
+                                Deadline deadline) {
+  const wire::Grant& grant = mapping->grant;
+  if (grant.handle_kind != wire::HandleKind::kIpcKey) {
+    TellOutcome(*mapping, wire::Status::kUnsupported, 0);
+    return client_->Fail(NPU_IPC_UNSUPPORTED,
+                         Text("the region is of a kind that this version of libnpu_ipc cannot "
+                              "import; update the importer"));
+  }
+  if (!MakesSense(grant)) {
+    TellOutcome(*mapping, wire::Status::kMalformed, 0);
+    return client_->Fail(NPU_IPC_MALFORMED, Text("the broker's grant makes no sense"));
+  }
+  Text error;
+  hal::acl::Error code = hal::acl::kSuccess;
+  if (grant.enable_peer_access != 0) {
+    const npu_ipc_status status = client_->process().peers.Enable(
+        vendor, client_, mapping->device.user_device, mapping->device.physical_device,
+        grant.exporter_physical_device, deadline, &code, &error);
+    if (status != NPU_IPC_OK) {
+      const wire::Status failure = PeerFailure(code);
+      TellOutcome(*mapping, failure, code);
+      return client_->Fail(failure == wire::Status::kPeerLimit ? NPU_IPC_PEER_LIMIT : status, error,
+                           code);
+    }
+  }
+  code = vendor.import_by_key(&mapping->base, Key(grant), hal::acl::kFlagDefault);
+  if (code == hal::acl::kSuccess) {
+    TellOutcome(*mapping, wire::Status::kOk, 0);
+    return NPU_IPC_OK;
+  }
+  TellOutcome(*mapping, wire::Status::kInternal, code);
+  bool exporter_gone = false;
+  {
+    MutexLock lock(client_->mutex());
+    exporter_gone = mapping->state == NPU_IPC_MAPPING_EXPORTER_GONE;
+  }
+  error = DescribeVendorError("aclrtIpcMemImportByKey", code);
+  error.Append(exporter_gone ? ": the exporter has ended meanwhile" : "");
+  return client_->Fail(exporter_gone ? NPU_IPC_EXPORTER_GONE : NPU_IPC_VENDOR_ERROR, error, code);
+}
+
+void Importer::Forget(Mapping* mapping) {
+  {
+    MutexLock lock(client_->mutex());
+    mappings_.Remove(mapping);
+    client_->events().Drop(&mapping->event);
+  }
+  Delete(mapping);
+}
+
+npu_ipc_status Importer::Detach(Mapping* mapping) {
+  Text error;
+  const hal::acl::IpcTable* const vendor = FindVendor(&error);
+  if (vendor == nullptr) return client_->Fail(NPU_IPC_NO_VENDOR_LIBRARY, error);
+  const hal::acl::Error code = vendor->close(Key(mapping->grant));
+  if (code != hal::acl::kContextNull) {
+    wire::Detached detached = {};
+    detached.header =
+        MakeHeader<wire::Detached>(wire::MessageType::kDetached, client_->NextRequestId());
+    detached.grant_id = mapping->grant.grant_id;
+    client_->Tell(mapping->connection_id, &detached, sizeof(detached));
+    Forget(mapping);
+  }
+  if (code == hal::acl::kSuccess) return NPU_IPC_OK;
+  return client_->Fail(NPU_IPC_VENDOR_ERROR, DescribeVendorError("aclrtIpcMemClose", code), code);
+}
+
+void Importer::GetInfo(Mapping* mapping, npu_ipc_mapping_info* info) {
+  const wire::Grant& grant = mapping->grant;
+  MutexLock lock(client_->mutex());
+  info->dev_ptr = static_cast<char*>(mapping->base) + grant.view_offset;
+  info->bytes = grant.view_bytes;
+  info->generation = grant.generation;
+  info->state = mapping->state;
+  info->device = mapping->device.physical_device;
+  info->exporter_device = grant.exporter_physical_device;
+  info->exporter_host_pid = grant.exporter_host_pid;
+  CopyText(info->exporter_namespace, sizeof(info->exporter_namespace), grant.exporter_namespace);
+  CopyText(info->exporter_pod, sizeof(info->exporter_pod), grant.exporter_pod);
+  CopyText(info->exporter_pod_uid, sizeof(info->exporter_pod_uid), grant.exporter_pod_uid);
+}
+
+void Importer::Withdrawing(const wire::Withdrawing& withdrawing) {
+  {
+    MutexLock lock(client_->mutex());
+    Mapping* mapping = mappings_.front();
+    while (mapping != nullptr && mapping->grant.grant_id != withdrawing.grant_id) {
+      mapping = mappings_.Next(mapping);
+    }
+    // A dead mapping stays dead, whatever is said of it later.
+    if (mapping == nullptr || mapping->state == NPU_IPC_MAPPING_EXPORTER_GONE) return;
+    mapping->state = StateFor(withdrawing.reason);
+    if (!mapping->handed_out) return;  // Attach tells the program when it has the mapping
+    client_->events().Push(&mapping->event, EventFor(mapping->state));
+  }
+  client_->AnnounceEvent();
+}
+
+void Importer::GiveBack(const wire::Grant& grant, uint64_t connection_id) {
+  Mapping nobodys;
+  nobodys.grant.grant_id = grant.grant_id;
+  nobodys.connection_id = connection_id;
+  TellOutcome(nobodys, wire::Status::kTimedOut, 0);
+}
+
+bool Importer::Uses(uint32_t own, uint32_t peer) {
+  MutexLock lock(client_->mutex());
+  const Mapping* mapping = mappings_.front();
+  while (mapping != nullptr && (mapping->device.physical_device != own ||
+                                mapping->grant.exporter_physical_device != peer)) {
+    mapping = mappings_.Next(mapping);
+  }
+  return mapping != nullptr;
+}
+
+}  // namespace npu_ipc::runtime

@@ -1,0 +1,63 @@
+// What a client attaches to.
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "hal/acl/acl_ipc.h"
+#include "runtime/include/npu_ipc.h"
+#include "runtime/protocol/wire.h"
+#include "runtime/src/deadline.h"
+#include "runtime/src/event_queue.h"
+#include "runtime/src/list.h"
+#include "runtime/src/message.h"
+#include "runtime/src/vendor.h"
+
+namespace npu_ipc::runtime {
+
+class Client;
+
+// npu_ipc_mapping.
+struct Mapping : ListLink<Mapping> {
+  // Fixed once granted.
+  pid_t pid = 0;
+  Client* client = nullptr;
+  ThreadDevice device;
+  wire::Grant grant = {};
+  uint64_t connection_id = 0;  // over which it was granted: others know nothing of it
+  void* base = nullptr;        // the allocation's first byte here
+  // Guarded by the client's lock.
+  npu_ipc_mapping_state state = NPU_IPC_MAPPING_LIVE;
+  bool handed_out = false;  // the program has it, and may be told events about it
+  EventSource event;
+};
+
+class Importer {
+ public:
+  explicit Importer(Client* client) : client_(client) {}
+  ~Importer();
+
+  npu_ipc_status Attach(const char* name, const char* group, uint32_t wait_ms, Mapping** result);
+  npu_ipc_status Detach(Mapping* mapping);
+  void GetInfo(Mapping* mapping, npu_ipc_mapping_info* info);
+
+  // Service thread: the broker wants a mapping closed, or says that it is dead.
+  void Withdrawing(const wire::Withdrawing& withdrawing);
+  // Service thread: a grant that nobody waits for any more.
+  void GiveBack(const wire::Grant& grant, uint64_t connection_id);
+  // Whether a mapping of this client crosses from `own` to `peer`.
+  bool Uses(uint32_t own, uint32_t peer);
+  // With the client's lock held.
+  bool empty() const { return mappings_.empty(); }
+
+ private:
+  static void OnGrant(void* mapping, const Message& reply, uint64_t connection_id);
+  npu_ipc_status Import(const hal::acl::IpcTable& vendor, Mapping* mapping, Deadline deadline);
+  void TellOutcome(const Mapping& mapping, wire::Status status, hal::acl::Error code);
+  void Forget(Mapping* mapping);
+
+  Client* const client_;
+  List<Mapping> mappings_;  // guarded by the client's lock
+};
+
+}  // namespace npu_ipc::runtime

@@ -1,0 +1,46 @@
+// One message of the wire protocol, whichever it is.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/protocol/wire.h"
+
+namespace npu_ipc::runtime {
+
+union Message {
+  wire::MessageHeader header;
+  wire::Hello hello;
+  wire::Welcome welcome;
+  wire::Publish publish;
+  wire::Published published;
+  wire::Attach attach;
+  wire::Grant grant;
+  wire::Withdraw withdraw;
+  wire::Withdrawn withdrawn;
+  wire::Withdrawing withdrawing;
+  wire::Admit admit;
+  wire::PeerRelease peer_release;
+  wire::Refused refused;
+  unsigned char bytes[wire::kMaxMessageBytes];
+};
+static_assert(sizeof(Message) == wire::kMaxMessageBytes);
+
+// The header of a message of type T.
+template <class T>
+wire::MessageHeader MakeHeader(wire::MessageType type, uint64_t request_id) {
+  return {wire::kVersionMajor, wire::kVersionMinor, type, sizeof(T), 0, request_id};
+}
+
+// What a packet from the broker is.
+enum class Shape {
+  kGood,       // of a type that we know, whole
+  kUnknown,    // of our major version, of a type that we do not know: skip it
+  kMalformed,  // anything else: the two ends do not understand each other
+};
+
+// Judges the packet in `message`, of which the kernel delivered `bytes` (more than the buffer holds
+// when it was larger).
+Shape ExamineMessage(const Message& message, size_t bytes);
+
+}  // namespace npu_ipc::runtime

@@ -1,0 +1,48 @@
+// A client's one thread: it reads what the broker sends.
+#pragma once
+
+#include <stddef.h>
+
+#include "runtime/src/connection.h"
+#include "runtime/src/deadline.h"
+#include "runtime/src/message.h"
+
+namespace npu_ipc::runtime {
+
+class Client;
+
+class ServiceThread {
+ public:
+  // Starts the thread, detached, with every signal blocked. It holds a reference to `client` and
+  // ends when the client closes or its wake pipe breaks. False when the host has no thread to give.
+  static bool Start(Client* client);
+
+ private:
+  // An admission that waits for the vendor calls before it.
+  struct QueuedAdmit {
+    wire::Admit admit;
+    uint64_t connection_id;
+    uint64_t arrived_at;  // at the earliest
+  };
+  static constexpr size_t kQueueCapacity = 64;
+
+  explicit ServiceThread(Client* client) : client_(client) {}
+  static void* Main(void* client);
+  void Run();
+  // Waits for something to do. False when the thread is to end.
+  bool Wait(Connection* connection);
+  // Reads all that is there, as far as the queue has room.
+  void ReadMessages(Connection* connection, uint64_t connection_id);
+  // False when the message makes no sense.
+  bool Handle(Connection* connection, uint64_t connection_id, const Message& message);
+  void ReleasePeer(const wire::PeerRelease& release);
+  void AdmitNext();
+
+  Client* const client_;
+  QueuedAdmit queue_[kQueueCapacity];
+  size_t queue_first_ = 0;
+  size_t queue_length_ = 0;
+  uint64_t socket_was_empty_at_ = 0;
+};
+
+}  // namespace npu_ipc::runtime
