@@ -81,23 +81,24 @@ Status DeviceNodes::Make(const std::string& path, mode_t mode, unsigned minor) {
   const dev_t device = ::makedev(major_, minor);
   if (::mknod(path.c_str(), S_IFCHR | mode, device) == 0) {
     made_.push_back(path);
-    // mknod's mode is cut by the umask.
-    if (::chmod(path.c_str(), mode) != 0) return PosixError(errno, "chmod " + path);
-    return Status::Ok();
-  }
-  if (errno == EPERM) {
+  } else if (errno == EPERM) {
     return {
         StatusCode::kPermissionDenied,
         "mknod " + path + ": not permitted (it takes CAP_MKNOD, and a file system without nodev)"};
+  } else if (errno != EEXIST) {
+    return PosixError(errno, "mknod " + path);
+  } else {
+    struct stat existing = {};
+    if (::lstat(path.c_str(), &existing) != 0) return PosixError(errno, "lstat " + path);
+    if (!S_ISCHR(existing.st_mode) || existing.st_rdev != device) {
+      return {StatusCode::kAlreadyExists,
+              path +
+                  " exists and is not the simulator's (a real driver may be installed); it is "
+                  "left as it is: choose another directory with --device-directory"};
+    }
   }
-  if (errno != EEXIST) return PosixError(errno, "mknod " + path);
-  struct stat existing = {};
-  if (::lstat(path.c_str(), &existing) != 0) return PosixError(errno, "lstat " + path);
-  if (S_ISCHR(existing.st_mode) && existing.st_rdev == device) return Status::Ok();
-  return {StatusCode::kAlreadyExists,
-          path +
-              " exists and is not the simulator's (a real driver may be installed); it is left "
-              "as it is: choose another directory with --device-directory"};
+  // mknod's mode was cut by the umask.
+  return ::chmod(path.c_str(), mode) == 0 ? Status::Ok() : PosixError(errno, "chmod " + path);
 }
 
 }  // namespace npu_ipc::sim

@@ -24,7 +24,7 @@ class DeviceNodes {
   };
 
   // A node that is there already with the same numbers (a daemon that was killed left it, or a test
-  // made it) is used and left. kAlreadyExists when something else has the name: a real driver may
+  // made it) is used, given the mode, and left. kAlreadyExists when something else has the name: a real driver may
   // be installed. kPermissionDenied without CAP_MKNOD.
   static Result<std::unique_ptr<DeviceNodes>> Create(uint32_t device_count, const Options& options);
   ~DeviceNodes();
