@@ -1,0 +1,221 @@
+#include "plugin/broker/broker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <utility>
+#include <vector>
+
+#include "hal/base/posix_error.h"
+#include "plugin/pods/file_directory.h"
+
+namespace npu_ipc::broker {
+namespace {
+
+// Containers of any user connect; who they are comes from the kernel.
+constexpr mode_t kSocketMode = 0666;
+constexpr mode_t kSocketDirectoryMode = 0711;
+constexpr auto kAcceptPause = std::chrono::milliseconds(100);
+
+Status MakeSocketDirectory(const std::string& socket_path) {
+  const std::string directory = std::filesystem::path(socket_path).parent_path();
+  if (::mkdir(directory.c_str(), kSocketDirectoryMode) != 0 && errno != EEXIST) {
+    return PosixError(errno, "make the directory of socket.path, " + directory);
+  }
+  return Status::Ok();
+}
+
+// Two descriptors a client: the usual soft limit of 1,024 is soon reached.
+void RaiseDescriptorLimit() {
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
+Broker::Broker(const Settings& settings, std::unique_ptr<EventLoop> loop)
+    : settings_(settings),
+      metrics_(NPU_IPC_VERSION),
+      loop_(std::move(loop)),
+      shares_(loop_->clock(), settings.Limits(), *this, metrics_) {}
+
+Broker::~Broker() = default;
+
+Result<std::unique_ptr<Broker>> Broker::Start(const Settings& settings) {
+  RaiseDescriptorLimit();
+  Result<std::unique_ptr<EventLoop>> loop = EventLoop::Create();
+  if (!loop.ok()) return loop.status();
+  std::unique_ptr<Broker> broker(new Broker(settings, std::move(loop).value()));
+  if (Status opened = broker->Open(); !opened.ok()) return opened;
+  return broker;
+}
+
+Status Broker::Open() {
+  Status signals = loop_->OnSignals({SIGTERM, SIGINT, SIGHUP}, [this](int s) { OnSignal(s); });
+  if (!signals.ok()) return signals;
+  if (Status made = MakeSocketDirectory(settings_.socket_path); !made.ok()) return made;
+  // First: a second broker must not touch anything else before it finds that it is the second.
+  Result<std::unique_ptr<UnixListener>> listener =
+      UnixListener::Listen(settings_.socket_path, kSocketMode);
+  if (!listener.ok()) return listener.status().WithContext("socket.path");
+  listener_ = std::move(listener).value();
+
+  Result<std::unique_ptr<pods::FilePodDirectory>> pods =
+      pods::FilePodDirectory::Open(*loop_, settings_.pods_file);
+  if (!pods.ok()) return pods.status().WithContext("pods.file");
+  pods_ = std::move(pods).value();
+  pods_->OnChange([this](const std::vector<std::string>& changed) { OnPodsChanged(changed); });
+  UpdateReadiness();
+
+  Result<EventLoop::WatchId> watch =
+      loop_->Watch(listener_->fd(), EPOLLIN, [this](uint32_t) { AcceptAll(); });
+  if (!watch.ok()) return watch.status();
+  listener_watch_ = *watch;
+  if (Status served = ServeHttp(); !served.ok()) return served.WithContext("http.listenAddress");
+  spdlog::info("serving: socket={} pods_file={} version={}", settings_.socket_path,
+               settings_.pods_file, NPU_IPC_VERSION);
+  return Status::Ok();
+}
+
+Status Broker::ServeHttp() {
+  if (settings_.http_address.empty()) return Status::Ok();
+  Result<std::unique_ptr<http::Server>> server = http::Server::Start(
+      settings_.http_address,
+      {{"/healthz",
+        [] {
+          return http::Response{200, "text/plain", "ok\n"};
+        }},
+       {"/readyz", [this] { return readiness_.Report(); }},
+       {"/metrics", [this] {
+          return http::Response{200, "text/plain; version=0.0.4; charset=utf-8", metrics_.Text()};
+        }}});
+  if (!server.ok()) return server.status();
+  http_ = std::move(server).value();
+  spdlog::info("serving HTTP: address={}", http_->address());
+  return Status::Ok();
+}
+
+void Broker::Run() {
+  loop_->Run();
+  for (const auto& [id, session] : sessions_) session->SayGoodbye();
+  spdlog::info("ended: clients={}", clients_.size());
+}
+
+void Broker::OnSignal(int signal) {
+  if (signal == SIGHUP) {
+    spdlog::info("SIGHUP: reading the pods again");
+    pods_->Refresh();
+    return;
+  }
+  spdlog::info("ending: signal={}", signal);
+  loop_->Unwatch(listener_watch_);
+  loop_->Stop();
+}
+
+void Broker::AcceptAll() {
+  for (;;) {
+    Result<UniqueFd> socket = listener_->Accept();
+    if (!socket.ok()) {
+      // Out of descriptors: the connection stays in the queue, so look again later, not at once.
+      spdlog::error("{}", socket.status().message());
+      loop_->SetEvents(listener_watch_, 0);
+      loop_->RunAfter(kAcceptPause, [this] { loop_->SetEvents(listener_watch_, EPOLLIN); });
+      return;
+    }
+    if (!*socket) return;
+    metrics_.CountConnection();
+    const SessionId id = next_session_++;
+    SessionHost& host = *this;
+    auto session = std::make_unique<Session>(
+        id, SessionServices{*loop_, shares_, *pods_, metrics_, settings_}, host);
+    Session& started = *session;
+    sessions_.emplace(id, std::move(session));
+    started.Start(std::move(socket).value());
+  }
+}
+
+void Broker::OnPodsChanged(const std::vector<std::string>& changed_uids) {
+  UpdateReadiness();
+  for (const std::string& uid : changed_uids) {
+    const auto waiting = awaiting_pod_.find(uid);
+    if (waiting == awaiting_pod_.end()) continue;
+    const std::vector<SessionId> sessions(waiting->second.begin(), waiting->second.end());
+    for (const SessionId session : sessions) sessions_.at(session)->OnPodChanged();
+  }
+}
+
+void Broker::UpdateReadiness() {
+  const pods::DirectoryState state = pods_->state();
+  readiness_.Set("pods", state.ready ? "" : state.problem.empty() ? "not read yet" : state.problem);
+  metrics_.SetPods(state.pods, state.ready);
+}
+
+// Sets the loop's timer to what the shares have to do next.
+void Broker::ArmDeadline() {
+  const std::optional<TimePoint> next = shares_.NextDeadline();
+  if (next == deadline_) return;
+  loop_->Cancel(deadline_timer_);
+  deadline_ = next;
+  if (!next) return;
+  deadline_timer_ = loop_->RunAfter(*next - loop_->clock().Now(), [this] {
+    deadline_.reset();
+    shares_.RunDue();
+    ArmDeadline();
+  });
+}
+
+void Broker::OnSharesChanged() { ArmDeadline(); }
+
+void Broker::Send(ClientId client, const void* message, size_t bytes) {
+  clients_.at(client)->Send(message, bytes);
+}
+
+bool Broker::ProcessAlive(ClientId client) { return clients_.at(client)->ProcessAlive(); }
+
+std::optional<Refusal> Broker::CheckRight(ClientId client, const GroupKey& group,
+                                          ShareRight right) {
+  return clients_.at(client)->CheckRight(group, right);
+}
+
+void Broker::Forget(ClientId client) { clients_.at(client)->OnForgotten(); }
+
+void Broker::OnClientAdded(SessionId session, ClientId client) {
+  clients_.emplace(client, sessions_.at(session).get());
+  metrics_.SetClients(clients_.size());
+}
+
+void Broker::OnClientRemoved(ClientId client) {
+  clients_.erase(client);
+  metrics_.SetClients(clients_.size());
+}
+
+void Broker::WaitForPod(SessionId session, const std::string& pod_uid, bool waiting) {
+  if (waiting) {
+    awaiting_pod_[pod_uid].insert(session);
+    return;
+  }
+  const auto found = awaiting_pod_.find(pod_uid);
+  if (found == awaiting_pod_.end()) return;
+  found->second.erase(session);
+  if (found->second.empty()) awaiting_pod_.erase(found);
+}
+
+void Broker::OnEnded(SessionId session) {
+  // The session is still on the stack.
+  loop_->Post([this, session] { sessions_.erase(session); });
+}
+
+void Broker::OnInvisiblePeer() {
+  readiness_.Set("identity",
+                 "the kernel shows no pid for a client: the broker is not in the host's PID "
+                 "namespace; its pod needs hostPID: true");
+}
+
+}  // namespace npu_ipc::broker

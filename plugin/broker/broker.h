@@ -1,0 +1,80 @@
+// The daemon: one loop thread that owns every session, the shares and the pod directory.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "hal/base/event_loop.h"
+#include "hal/base/unix_socket.h"
+#include "plugin/broker/metrics.h"
+#include "plugin/broker/session.h"
+#include "plugin/broker/settings.h"
+#include "plugin/broker/share_registry.h"
+#include "plugin/http/readiness.h"
+#include "plugin/http/server.h"
+#include "plugin/pods/directory.h"
+
+namespace npu_ipc::broker {
+
+// Serves clients at the socket, and probes and metrics over HTTP. SIGTERM and SIGINT end Run();
+// SIGHUP reads the pods again.
+class Broker final : private ShareContext, private SessionHost {
+ public:
+  // Listens when it returns. Blocks the signals above in the calling thread: call it before other
+  // threads start. kAlreadyExists when another broker serves the socket; kInvalidArgument,
+  // kNotFound, kUnavailable name the setting that cannot be used.
+  static Result<std::unique_ptr<Broker>> Start(const Settings& settings);
+  ~Broker() override;
+
+  // Until a signal ends it. Clients are told to connect again.
+  void Run();
+
+ private:
+  Broker(const Settings& settings, std::unique_ptr<EventLoop> loop);
+
+  Status Open();
+  Status ServeHttp();
+  void OnSignal(int signal);
+  void AcceptAll();
+  void OnPodsChanged(const std::vector<std::string>& changed_uids);
+  void ArmDeadline();
+  void UpdateReadiness();
+
+  // ShareContext
+  void Send(ClientId client, const void* message, size_t bytes) override;
+  bool ProcessAlive(ClientId client) override;
+  std::optional<Refusal> CheckRight(ClientId client, const GroupKey& group,
+                                    ShareRight right) override;
+  void Forget(ClientId client) override;
+
+  // SessionHost
+  void OnClientAdded(SessionId session, ClientId client) override;
+  void OnClientRemoved(ClientId client) override;
+  void OnSharesChanged() override;
+  void WaitForPod(SessionId session, const std::string& pod_uid, bool waiting) override;
+  void OnEnded(SessionId session) override;
+  void OnInvisiblePeer() override;
+
+  const Settings settings_;
+  Metrics metrics_;
+  http::Readiness readiness_;
+  std::unique_ptr<EventLoop> loop_;
+  ShareRegistry shares_;
+  std::unique_ptr<pods::PodDirectory> pods_;
+  std::unique_ptr<UnixListener> listener_;
+  EventLoop::WatchId listener_watch_ = 0;
+  EventLoop::TimerId deadline_timer_ = 0;
+  std::optional<TimePoint> deadline_;  // that `deadline_timer_` is set to
+
+  SessionId next_session_ = 1;
+  std::unordered_map<SessionId, std::unique_ptr<Session>> sessions_;
+  std::unordered_map<ClientId, Session*> clients_;
+  std::unordered_map<std::string, std::unordered_set<SessionId>> awaiting_pod_;  // by cgroup uid
+
+  std::unique_ptr<http::Server> http_;  // last: its threads read what is above
+};
+
+}  // namespace npu_ipc::broker

@@ -1,0 +1,70 @@
+// One client's socket: packets in, packets out, never waiting for either.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "hal/base/event_loop.h"
+#include "hal/base/fd.h"
+#include "hal/base/result.h"
+
+namespace npu_ipc::broker {
+
+// Belongs to the loop's thread. What cannot be sent at once is queued up to a limit; a client that
+// lets that fill up is dropped, so that it costs others nothing.
+class Connection {
+ public:
+  class Handler {
+   public:
+    virtual ~Handler() = default;
+    // A packet of `bytes`, of which the buffer holds at most wire::kMaxMessageBytes (`truncated`:
+    // it had more). `sender_pid` as ReceivedMessage has it.
+    virtual void OnPacket(const void* packet, size_t bytes, bool truncated, pid_t sender_pid) = 0;
+    // The client closed, or does not read (`slow`). The connection is closed already; it may be
+    // destroyed once this has returned, not before.
+    virtual void OnClosed(bool slow) = 0;
+  };
+
+  // `loop` and `handler` must outlive the connection. Takes `socket` over.
+  static Result<std::unique_ptr<Connection>> Open(EventLoop& loop, UniqueFd socket,
+                                                  Handler& handler);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // Sends a packet, in order; nothing once closed.
+  void Send(const void* packet, size_t bytes);
+
+  // While paused, nothing is read (the client's own buffer fills up); its end is still noticed.
+  void PauseReading(bool pause);
+
+  // Closes from this side, without OnClosed(). What was sent is readable for the client.
+  void Close();
+
+  bool open() const { return static_cast<bool>(socket_); }
+
+ private:
+  Connection(EventLoop& loop, UniqueFd socket, Handler& handler);
+  void OnEvents(uint32_t events);
+  void Receive();
+  void Flush();
+  void UpdateEvents();
+  void CloseAndTell(bool slow);
+
+  EventLoop& loop_;
+  UniqueFd socket_;
+  Handler& handler_;
+  EventLoop::WatchId watch_ = 0;
+  bool paused_ = false;
+  std::deque<std::vector<uint8_t>> queue_;
+  size_t queued_bytes_ = 0;
+  EventLoop::TimerId telling_ = 0;  // OnClosed() is still to come
+};
+
+}  // namespace npu_ipc::broker

@@ -1,0 +1,46 @@
+// npu-ipc-broker: knows which process is which pod's, and lets those of a group share NPU memory.
+#include <spdlog/spdlog.h>
+#include <stdio.h>
+
+#include "plugin/broker/broker.h"
+#include "plugin/broker/settings.h"
+#include "plugin/config/logging.h"
+#include "plugin/config/options.h"
+
+namespace {
+
+constexpr int kExitUsage = 2;
+
+int Fail(const npu_ipc::Status& status, int exit_code) {
+  fprintf(stderr, "npu-ipc-broker: %s\n", status.message().c_str());
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using npu_ipc::config::Options;
+  npu_ipc::broker::Settings settings;
+  Options options("npu-ipc-broker",
+                  "Lets pods of one node that ask for it by annotation share NPU memory. Runs in "
+                  "the host's PID namespace (hostPID: true), otherwise unprivileged.",
+                  "NPU_IPC_BROKER");
+  npu_ipc::broker::AddOptions(options, &settings);
+  const auto parsed = options.Parse(argc, argv, npu_ipc::config::ProcessEnvironment());
+  if (!parsed.ok()) return Fail(parsed.status(), kExitUsage);
+  if (parsed->exit_now) {
+    fputs(parsed->text.c_str(), stdout);
+    return 0;
+  }
+  if (const npu_ipc::Status checked = npu_ipc::broker::Check(settings); !checked.ok()) {
+    return Fail(checked, kExitUsage);
+  }
+  npu_ipc::config::StartLogging(settings.log, "npu-ipc-broker");
+  const auto broker = npu_ipc::broker::Broker::Start(settings);
+  if (!broker.ok()) {
+    spdlog::error("cannot start: {}", broker.status().message());
+    return 1;
+  }
+  (*broker)->Run();
+  return 0;
+}

@@ -1,0 +1,77 @@
+// Packets from clients, checked; texts for them, cut to fit.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "runtime/protocol/wire.h"
+
+namespace npu_ipc::broker {
+
+// A "no" to a client: becomes wire::Refused.
+struct Refusal {
+  wire::Status status = wire::Status::kInternal;
+  std::string reason;
+  int32_t vendor_code = 0;
+};
+
+// A request that this version of the protocol has a number for, and this broker no answer yet.
+struct ReservedRequest {
+  uint64_t request_id = 0;
+  wire::MessageType type = wire::MessageType::kList;
+};
+
+using ClientMessage = std::variant<wire::Hello, wire::Publish, wire::Attach, wire::Withdraw,
+                                   wire::Imported, wire::Detached, wire::Admitted, ReservedRequest>;
+
+// A packet that breaks a rule of wire.h: refused, and its connection ended.
+struct BadMessage {
+  uint64_t request_id = 0;  // as far as it could be read
+  Refusal refusal;
+};
+
+// Checks one packet (`bytes` as sent, which is more than `packet` holds where `truncated`) against
+// the rules of wire.h: version, type, size, texts ended and in UTF-8, names without control
+// characters, enumerators in range, a view within its allocation. Pure.
+std::variant<ClientMessage, BadMessage> Decode(const void* packet, size_t bytes, bool truncated);
+
+// "kNotInPod" as "not_in_pod": for logs and metrics. Never empty.
+std::string_view StatusName(wire::Status status);
+
+// The text of a field that Decode() has checked.
+template <size_t N>
+std::string_view Text(const char (&field)[N]) {
+  return {field, strnlen(field, N)};
+}
+
+// The longest beginning of `text` that fits `bytes` and ends between characters.
+std::string_view CutText(std::string_view text, size_t bytes);
+
+// Fills a field: cut at a character's end where it does not fit, ended and padded with NULs.
+template <size_t N>
+void PutText(char (&field)[N], std::string_view text) {
+  const std::string_view fits = CutText(text, N - 1);
+  memcpy(field, fits.data(), fits.size());
+  memset(field + fits.size(), 0, N - fits.size());
+}
+
+// An empty message of type `M` with its header filled in.
+template <class M>
+M NewMessage(wire::MessageType type, uint64_t request_id) {
+  M message = {};
+  message.header.version_major = wire::kVersionMajor;
+  message.header.version_minor = wire::kVersionMinor;
+  message.header.type = type;
+  message.header.bytes = sizeof(M);
+  message.header.request_id = request_id;
+  return message;
+}
+
+wire::Refused NewRefused(uint64_t request_id, const Refusal& refusal);
+
+}  // namespace npu_ipc::broker

@@ -1,0 +1,96 @@
+#include "plugin/broker/metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+namespace npu_ipc::broker {
+namespace {
+
+using prometheus::BuildCounter;
+using prometheus::BuildGauge;
+using prometheus::Counter;
+using prometheus::Family;
+using prometheus::Gauge;
+using prometheus::Registry;
+
+Gauge& AddGauge(Registry& registry, const std::string& name, const std::string& help) {
+  return BuildGauge().Name("npu_ipc_broker_" + name).Help(help).Register(registry).Add({});
+}
+
+Family<Counter>& AddCounters(Registry& registry, const std::string& name, const std::string& help) {
+  return BuildCounter().Name("npu_ipc_broker_" + name).Help(help).Register(registry);
+}
+
+}  // namespace
+
+struct Metrics::Families {
+  Registry registry;
+  Gauge& clients = AddGauge(registry, "clients", "Processes that are connected and identified.");
+  Gauge& regions = AddGauge(registry, "regions", "Regions that are published.");
+  Gauge& grants =
+      AddGauge(registry, "grants", "Grants of a region to a process that has not closed it.");
+  Gauge& waiting = AddGauge(registry, "waiting_attaches",
+                            "Attach requests that wait for a region or for its exporter.");
+  Gauge& pods = AddGauge(registry, "pods", "Pods that the pod directory knows.");
+  Gauge& pods_ready =
+      AddGauge(registry, "pod_directory_ready", "1 while the source of the pod directory is well.");
+  Counter& connections =
+      AddCounters(registry, "connections_total", "Connections that were accepted.").Add({});
+  Family<Counter>& attaches = AddCounters(registry, "attaches_total",
+                                          "Attach requests that were answered, by their result.");
+  Family<Counter>& denials =
+      AddCounters(registry, "denials_total", "Requests and connections refused, by the reason.");
+  Family<Counter>& whitelist_calls =
+      AddCounters(registry, "whitelist_calls_total",
+                  "Exporters asked to whitelist a process, by the result of it.");
+  Counter& tainted_keys =
+      AddCounters(registry, "tainted_keys_total",
+                  "Processes on a key's whitelist that ended before they could be granted.")
+          .Add({});
+  Counter& slow_clients = AddCounters(registry, "slow_clients_total",
+                                      "Clients dropped because they did not read what was sent.")
+                              .Add({});
+};
+
+Metrics::Metrics(const std::string& version) : families_(std::make_unique<Families>()) {
+  BuildGauge()
+      .Name("npu_ipc_broker_build_info")
+      .Help("1, with the version of this broker as a label.")
+      .Register(families_->registry)
+      .Add({{"version", version}})
+      .Set(1);
+}
+
+Metrics::~Metrics() = default;
+
+void Metrics::SetClients(size_t clients) { families_->clients.Set(static_cast<double>(clients)); }
+void Metrics::SetRegions(size_t regions) { families_->regions.Set(static_cast<double>(regions)); }
+void Metrics::SetGrants(size_t grants) { families_->grants.Set(static_cast<double>(grants)); }
+void Metrics::SetWaitingAttaches(size_t attaches) {
+  families_->waiting.Set(static_cast<double>(attaches));
+}
+void Metrics::SetPods(size_t pods, bool directory_ready) {
+  families_->pods.Set(static_cast<double>(pods));
+  families_->pods_ready.Set(directory_ready ? 1 : 0);
+}
+
+void Metrics::CountConnection() { families_->connections.Increment(); }
+void Metrics::CountAttach(std::string_view result) {
+  families_->attaches.Add({{"result", std::string(result)}}).Increment();
+}
+void Metrics::CountDenial(wire::Status reason) {
+  families_->denials.Add({{"reason", std::string(StatusName(reason))}}).Increment();
+}
+void Metrics::CountWhitelistCall(wire::Status result) {
+  families_->whitelist_calls.Add({{"result", std::string(StatusName(result))}}).Increment();
+}
+void Metrics::CountTaintedKey() { families_->tainted_keys.Increment(); }
+void Metrics::CountSlowClient() { families_->slow_clients.Increment(); }
+
+std::string Metrics::Text() const {
+  return prometheus::TextSerializer().Serialize(families_->registry.Collect());
+}
+
+}  // namespace npu_ipc::broker

@@ -1,0 +1,49 @@
+// What the broker counts.
+#pragma once
+
+#include <stddef.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "plugin/broker/messages.h"
+
+namespace npu_ipc::broker {
+
+// Every method is safe for concurrent use: the loop counts, the HTTP threads write it out. Names
+// start with npu_ipc_broker_.
+class Metrics {
+ public:
+  explicit Metrics(const std::string& version);
+  ~Metrics();
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
+  void SetClients(size_t clients);
+  void SetRegions(size_t regions);
+  void SetGrants(size_t grants);
+  void SetWaitingAttaches(size_t attaches);
+  void SetPods(size_t pods, bool directory_ready);
+
+  void CountConnection();
+  // One finished attach: "granted", "importer_gone", or the name of the status it was refused with.
+  void CountAttach(std::string_view result);
+  // One request or connection that was refused for what it is, of any kind.
+  void CountDenial(wire::Status reason);
+  // One answered (or never answered: kTimedOut) whitelist call of an exporter.
+  void CountWhitelistCall(wire::Status result);
+  // One process that a key lists although it ended before it could be granted.
+  void CountTaintedKey();
+  // One client that was dropped because it does not read.
+  void CountSlowClient();
+
+  // Prometheus' text format, with a HELP line for each.
+  std::string Text() const;
+
+ private:
+  struct Families;
+  std::unique_ptr<Families> families_;
+};
+
+}  // namespace npu_ipc::broker

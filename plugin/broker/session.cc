@@ -1,0 +1,295 @@
+#include "plugin/broker/session.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+
+#include <utility>
+
+#include "plugin/identity/container.h"
+
+namespace npu_ipc::broker {
+namespace {
+
+using wire::MessageType;
+
+std::string GroupsText(const pods::SharePolicy& policy, size_t capacity) {
+  std::string text;
+  for (const pods::Membership& membership : policy.groups) {
+    const std::string entry = (text.empty() ? "" : ",") + membership.group + ":" +
+                              std::string(pods::RoleName(membership.role));
+    if (text.size() + entry.size() >= capacity) break;
+    text += entry;
+  }
+  return text;
+}
+
+std::string Seconds(Duration duration) {
+  return std::to_string(std::chrono::ceil<std::chrono::milliseconds>(duration).count()) + " ms";
+}
+
+}  // namespace
+
+Session::Session(SessionId id, const SessionServices& services, SessionHost& host)
+    : id_(id), services_(services), host_(host) {}
+
+Session::~Session() { services_.loop.Unwatch(process_watch_); }
+
+void Session::Start(UniqueFd socket) {
+  if (!Identify(socket.get())) return End();
+  Result<std::unique_ptr<Connection>> connection =
+      Connection::Open(services_.loop, std::move(socket), *this);
+  if (!connection.ok()) {
+    spdlog::error("connection dropped: {}", connection.status().message());
+    return End();
+  }
+  connection_ = std::move(connection).value();
+  handshake_timer_ = services_.loop.RunAfter(services_.settings.hello_timeout, [this] {
+    RefuseAndClose(0, {wire::Status::kTimedOut,
+                       "no Hello came within " + Seconds(services_.settings.hello_timeout)});
+  });
+}
+
+// False where there is nobody to talk to. A process that we must refuse is told so at its Hello.
+bool Session::Identify(int socket_fd) {
+  Result<PeerProcess> process = IdentifyPeer(socket_fd);
+  if (process.status().code() == StatusCode::kFailedPrecondition) {
+    spdlog::error("peer refused: {}", process.status().message());
+    host_.OnInvisiblePeer();
+    identity_refusal_ = Refusal{wire::Status::kInternal,
+                                "the broker cannot see this process: it does not run in the host's "
+                                "PID namespace; its pod needs hostPID: true"};
+    return true;
+  }
+  if (!process.ok()) {
+    spdlog::info("peer not identified: {}", process.status().message());
+    return false;
+  }
+  process_ = std::move(process).value();
+  Result<EventLoop::WatchId> watch =
+      services_.loop.Watch(process_.pidfd.get(), EPOLLIN, [this](uint32_t) { OnProcessEnded(); });
+  if (!watch.ok()) {
+    spdlog::error("peer dropped: pid={}: {}", process_.pid, watch.status().message());
+    return false;
+  }
+  process_watch_ = *watch;
+
+  Result<identity::ContainerCgroup> container = identity::ContainerOf(process_);
+  if (container.status().code() == StatusCode::kUnavailable) return false;  // it has ended
+  if (container.ok()) {
+    container_ = std::move(container).value();
+    member_.emplace(services_.pods, container_->pod_uid);
+  } else {
+    identity_refusal_ = Refusal{wire::Status::kNotInPod, container.status().message()};
+  }
+  const ProcessKey key{process_.pid, process_.start_time_ticks};
+  const auto limit = static_cast<size_t>(services_.settings.max_connections);
+  if (!identity_refusal_ && services_.shares.ClientsOf(key) >= limit) {
+    identity_refusal_ =
+        Refusal{wire::Status::kLimit, "process " + std::to_string(process_.pid) + " has " +
+                                          std::to_string(limit) +
+                                          " connections, the limit (client.maxConnections)"};
+  }
+  return true;
+}
+
+bool Session::ProcessAliveNow() const { return npu_ipc::ProcessAlive(process_.pidfd.get()); }
+
+std::string Session::Describe() const {
+  std::string text = "pid=" + std::to_string(process_.pid);
+  const std::shared_ptr<const pods::Pod> pod =
+      container_ ? services_.pods.Find(container_->pod_uid) : nullptr;
+  if (pod != nullptr) {
+    const std::string name = pods::ContainerName(*pod, container_->container_id);
+    return "pod=" + pods::FullName(*pod) +
+           " container=" + (name.empty() ? container_->container_id : name) + " " + text;
+  }
+  return container_ ? "pod_uid=" + container_->pod_uid + " " + text : text;
+}
+
+void Session::OnPacket(const void* packet, size_t bytes, bool truncated, pid_t sender_pid) {
+  if (process_.pid != 0 && sender_pid != 0 && sender_pid != process_.pid) {
+    return RefuseAndClose(0, {wire::Status::kReconnect,
+                              "this connection belongs to process " + std::to_string(process_.pid) +
+                                  ", the message came from process " + std::to_string(sender_pid) +
+                                  ": a forked child opens its own"});
+  }
+  const std::variant<ClientMessage, BadMessage> decoded = Decode(packet, bytes, truncated);
+  if (const auto* bad = std::get_if<BadMessage>(&decoded)) {
+    return RefuseAndClose(bad->request_id, bad->refusal);
+  }
+  const auto& message = std::get<ClientMessage>(decoded);
+  const bool hello = std::holds_alternative<wire::Hello>(message);
+  if (hello != (state_ == State::kAwaitingHello)) {
+    return RefuseAndClose(
+        0, {wire::Status::kMalformed, hello ? "a second Hello" : "a message before Hello"});
+  }
+  std::visit([this](const auto& body) { Handle(body); }, message);
+  host_.OnSharesChanged();
+}
+
+void Session::Handle(const wire::Hello& message) {
+  hello_request_id_ = message.header.request_id;
+  services_.loop.Cancel(handshake_timer_);
+  if (identity_refusal_) return RefuseAndClose(hello_request_id_, *identity_refusal_);
+  if (const auto pod = member_->pod()) return Serve(*pod);
+
+  state_ = State::kAwaitingPod;
+  connection_->PauseReading(true);
+  host_.WaitForPod(id_, container_->pod_uid, true);
+  handshake_timer_ = services_.loop.RunAfter(services_.settings.pod_wait, [this] {
+    StopAwaitingPod();
+    Refusal refusal = std::get<Refusal>(member_->Policy());
+    refusal.reason += ", after waiting " + Seconds(services_.settings.pod_wait);
+    RefuseAndClose(hello_request_id_, refusal);
+  });
+}
+
+void Session::OnPodChanged() {
+  if (state_ != State::kAwaitingPod) return;
+  const auto pod = member_->pod();
+  if (pod == nullptr) return;
+  StopAwaitingPod();
+  Serve(*pod);
+}
+
+void Session::StopAwaitingPod() {
+  services_.loop.Cancel(handshake_timer_);
+  if (state_ == State::kAwaitingPod) host_.WaitForPod(id_, container_->pod_uid, false);
+}
+
+void Session::Serve(const pods::Pod& pod) {
+  const auto policy = member_->Policy();
+  if (const auto* refusal = std::get_if<Refusal>(&policy)) {
+    return RefuseAndClose(hello_request_id_, *refusal);
+  }
+  state_ = State::kServing;
+  ClientInfo info;
+  info.process = {process_.pid, process_.start_time_ticks};
+  info.pod_uid = pod.uid;
+  info.pod_namespace = pod.pod_namespace;
+  info.pod_name = pod.name;
+  info.container_id = container_->container_id;
+  info.container_name = pods::ContainerName(pod, container_->container_id);
+  client_ = services_.shares.AddClient(std::move(info));
+  host_.OnClientAdded(id_, client_);
+  spdlog::info("client connected: {}", Describe());
+  SendWelcome(pod, *std::get<const pods::SharePolicy*>(policy));
+  connection_->PauseReading(false);
+}
+
+void Session::SendWelcome(const pods::Pod& pod, const pods::SharePolicy& policy) {
+  auto welcome = NewMessage<wire::Welcome>(MessageType::kWelcome, hello_request_id_);
+  welcome.host_pid = process_.pid;
+  welcome.group_count = static_cast<uint32_t>(policy.groups.size());
+  PutText(welcome.pod_namespace, pod.pod_namespace);
+  PutText(welcome.pod_name, pod.name);
+  PutText(welcome.pod_uid, pod.uid);
+  PutText(welcome.container_id, container_->container_id);
+  PutText(welcome.container_name, pods::ContainerName(pod, container_->container_id));
+  PutText(welcome.groups, GroupsText(policy, sizeof(welcome.groups)));
+  PutText(welcome.broker_version, NPU_IPC_VERSION);
+  connection_->Send(&welcome, sizeof(welcome));
+}
+
+void Session::Handle(const wire::Publish& message) {
+  const auto group = member_->Resolve(Text(message.group));
+  if (const auto* refusal = std::get_if<Refusal>(&group)) {
+    return Refuse(message.header.request_id, *refusal);
+  }
+  services_.shares.Publish(client_, std::get<GroupKey>(group), message);
+}
+
+void Session::Handle(const wire::Attach& message) {
+  const auto group = member_->Resolve(Text(message.group));
+  if (const auto* refusal = std::get_if<Refusal>(&group)) {
+    services_.metrics.CountAttach(StatusName(refusal->status));
+    return Refuse(message.header.request_id, *refusal);
+  }
+  services_.shares.Attach(client_, std::get<GroupKey>(group), message);
+}
+
+void Session::Handle(const wire::Withdraw& message) { services_.shares.Withdraw(client_, message); }
+void Session::Handle(const wire::Imported& message) { services_.shares.Imported(client_, message); }
+void Session::Handle(const wire::Detached& message) { services_.shares.Detached(client_, message); }
+void Session::Handle(const wire::Admitted& message) { services_.shares.Admitted(client_, message); }
+
+void Session::Handle(const ReservedRequest& message) {
+  Refuse(message.request_id,
+         {wire::Status::kUnsupported, "requests of type " +
+                                          std::to_string(static_cast<uint32_t>(message.type)) +
+                                          " are not supported yet"});
+}
+
+void Session::Refuse(uint64_t request_id, const Refusal& refusal) {
+  services_.metrics.CountDenial(refusal.status);
+  spdlog::info("refused: {} status={} reason={}", Describe(), StatusName(refusal.status),
+               refusal.reason);
+  const wire::Refused refused = NewRefused(request_id, refusal);
+  connection_->Send(&refused, sizeof(refused));
+}
+
+void Session::RefuseAndClose(uint64_t request_id, const Refusal& refusal) {
+  Refuse(request_id, refusal);
+  connection_->Close();
+  LoseConnection();
+}
+
+void Session::OnClosed(bool slow) {
+  if (slow) {
+    services_.metrics.CountSlowClient();
+    spdlog::warn("client dropped, it does not read what it is sent: {}", Describe());
+  }
+  LoseConnection();
+}
+
+// The socket is closed, from either side. What the process claims is the registry's to keep.
+void Session::LoseConnection() {
+  services_.loop.Cancel(handshake_timer_);
+  StopAwaitingPod();
+  if (state_ != State::kServing) return End();
+  state_ = State::kDisconnected;
+  spdlog::info("client disconnected: {}", Describe());
+  services_.shares.Disconnect(client_);
+  host_.OnSharesChanged();
+}
+
+void Session::OnForgotten() {
+  host_.OnClientRemoved(std::exchange(client_, 0));
+  End();
+}
+
+void Session::OnProcessEnded() {
+  services_.loop.Unwatch(std::exchange(process_watch_, 0));
+  StopAwaitingPod();
+  if (connection_) connection_->Close();
+  if (client_ != 0) {
+    spdlog::info("client ended: {}", Describe());
+    services_.shares.Remove(client_);
+    host_.OnSharesChanged();
+    host_.OnClientRemoved(std::exchange(client_, 0));
+  }
+  End();
+}
+
+void Session::End() {
+  if (state_ == State::kEnded) return;
+  services_.loop.Cancel(handshake_timer_);
+  state_ = State::kEnded;
+  host_.OnEnded(id_);
+}
+
+void Session::Send(const void* message, size_t bytes) {
+  if (connection_) connection_->Send(message, bytes);
+}
+
+std::optional<Refusal> Session::CheckRight(const GroupKey& group, ShareRight right) {
+  return member_->CheckRight(group, right);
+}
+
+void Session::SayGoodbye() {
+  const wire::Refused refused = NewRefused(
+      0, {wire::Status::kShuttingDown, "the broker is going; connect again in a moment"});
+  Send(&refused, sizeof(refused));
+}
+
+}  // namespace npu_ipc::broker

@@ -1,0 +1,117 @@
+// One process at the socket: who it is, what it may ask, until the process ends.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "hal/base/event_loop.h"
+#include "hal/base/fd.h"
+#include "hal/base/process.h"
+#include "plugin/broker/connection.h"
+#include "plugin/broker/member.h"
+#include "plugin/broker/messages.h"
+#include "plugin/broker/metrics.h"
+#include "plugin/broker/settings.h"
+#include "plugin/broker/share_registry.h"
+#include "plugin/identity/cgroup.h"
+
+namespace npu_ipc::broker {
+
+using SessionId = uint64_t;
+
+// What a session needs of the broker. All of it lives on the loop's thread.
+struct SessionServices {
+  EventLoop& loop;
+  ShareRegistry& shares;
+  pods::PodDirectory& pods;
+  Metrics& metrics;
+  const Settings& settings;
+};
+
+class SessionHost {
+ public:
+  virtual ~SessionHost() = default;
+  virtual void OnClientAdded(SessionId session, ClientId client) = 0;
+  virtual void OnClientRemoved(ClientId client) = 0;
+  // The session has called the share registry: its next deadline may be another.
+  virtual void OnSharesChanged() = 0;
+  // From now until it is called again with `waiting` false, pod changes concern the session.
+  virtual void WaitForPod(SessionId session, const std::string& pod_uid, bool waiting) = 0;
+  // Nothing is left of the session: destroy it, but not before this has returned to the loop.
+  virtual void OnEnded(SessionId session) = 0;
+  // The kernel shows no pid for a peer: the broker is not in the host's PID namespace.
+  virtual void OnInvisiblePeer() = 0;
+};
+
+// The process is identified before a byte of it is read. Its first request is Hello, answered once
+// its pod is known. A message that breaks the protocol is refused and ends the connection; the
+// claims of the process outlive that for the grace period (ShareRegistry). It ends with the process,
+// whoever else may still hold its socket.
+class Session final : private Connection::Handler {
+ public:
+  // `services` and `host` must outlive the session. Takes `socket` over.
+  Session(SessionId id, const SessionServices& services, SessionHost& host);
+  ~Session() override;
+
+  // Identifies the peer and begins to listen to it. OnEnded() follows where that fails.
+  void Start(UniqueFd socket);
+
+  // The directory has changed something about the pod that it waits for.
+  void OnPodChanged();
+
+  void Send(const void* message, size_t bytes);
+  bool ProcessAlive() const { return ProcessAliveNow(); }
+  std::optional<Refusal> CheckRight(const GroupKey& group, ShareRight right);
+  // The registry knows nothing of the client any more.
+  void OnForgotten();
+  // The broker is going.
+  void SayGoodbye();
+
+ private:
+  enum class State { kAwaitingHello, kAwaitingPod, kServing, kDisconnected, kEnded };
+
+  bool Identify(int socket_fd);
+  bool ProcessAliveNow() const;
+
+  void OnPacket(const void* packet, size_t bytes, bool truncated, pid_t sender_pid) override;
+  void OnClosed(bool slow) override;
+
+  void Handle(const wire::Hello& message);
+  void Handle(const wire::Publish& message);
+  void Handle(const wire::Attach& message);
+  void Handle(const wire::Withdraw& message);
+  void Handle(const wire::Imported& message);
+  void Handle(const wire::Detached& message);
+  void Handle(const wire::Admitted& message);
+  void Handle(const ReservedRequest& message);
+
+  void Serve(const pods::Pod& pod);
+  void SendWelcome(const pods::Pod& pod, const pods::SharePolicy& policy);
+  void StopAwaitingPod();
+  void Refuse(uint64_t request_id, const Refusal& refusal);
+  void RefuseAndClose(uint64_t request_id, const Refusal& refusal);
+  void OnProcessEnded();
+  void LoseConnection();
+  void End();
+  std::string Describe() const;
+
+  const SessionId id_;
+  const SessionServices services_;
+  SessionHost& host_;
+  State state_ = State::kAwaitingHello;
+  std::unique_ptr<Connection> connection_;
+
+  PeerProcess process_;
+  EventLoop::WatchId process_watch_ = 0;
+  std::optional<identity::ContainerCgroup> container_;
+  std::optional<Refusal> identity_refusal_;  // why the process is nobody to us; told at Hello
+  std::optional<Member> member_;             // where `container_` is known
+
+  EventLoop::TimerId handshake_timer_ = 0;  // for Hello, then for the pod
+  uint64_t hello_request_id_ = 0;
+  ClientId client_ = 0;  // from Welcome on
+};
+
+}  // namespace npu_ipc::broker

@@ -1,0 +1,413 @@
+// ShareRegistry: attaches and the grants that come of them.
+#include <spdlog/spdlog.h>
+#include <string.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "plugin/broker/share_registry.h"
+
+namespace npu_ipc::broker {
+namespace {
+
+using wire::MessageType;
+using wire::Status;
+
+std::string Describe(const ClientInfo& info) {
+  return "pod " + info.PodFullName() + " (host pid " + std::to_string(info.process.pid) + ")";
+}
+
+const std::string& ContainerOf(const ClientInfo& info) {
+  return info.container_name.empty() ? info.container_id : info.container_name;
+}
+
+// What an exporter may say of a whitelisting that failed; anything else is its failure.
+Status FailureOf(Status admitted) {
+  switch (admitted) {
+    case Status::kPeerLimit:
+    case Status::kUnreachable:
+    case Status::kTimedOut:
+      return admitted;
+    default:
+      return Status::kExporterFailed;
+  }
+}
+
+uint32_t MillisecondsUntil(TimePoint when, TimePoint now) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(when - now).count();
+  return static_cast<uint32_t>(std::clamp<int64_t>(left, 0, UINT32_MAX - 1));
+}
+
+}  // namespace
+
+void ShareRegistry::Attach(ClientId id, const GroupKey& group, const wire::Attach& request) {
+  const RequestId request_id = request.header.request_id;
+  const RegionName name{group, std::string(Text(request.name))};
+  ProcessRecord& process = RecordOf(Known(id));
+  if (process.attaches >= limits_.pending_requests || process.grants >= limits_.grants) {
+    metrics_.CountAttach(StatusName(Status::kLimit));
+    return Refuse(
+        id, request_id,
+        {Status::kLimit, "this process has " + std::to_string(process.attaches) +
+                             " attach requests waiting (client.maxPending) and " +
+                             std::to_string(process.grants) +
+                             " mappings (client.maxGrants); one of the two is at its limit"});
+  }
+  PendingAttach attach;
+  attach.id = next_id_++;
+  attach.client = id;
+  attach.request_id = request_id;
+  attach.name = name;
+  attach.device = request.claimed_physical_device;
+  attach.wait_milliseconds = request.wait_milliseconds;
+  if (request.wait_milliseconds != UINT32_MAX) {  // that one waits without end
+    attach.wait_ends = clock_.Now() + std::chrono::milliseconds(request.wait_milliseconds);
+    attach.wait_deadline =
+        deadlines_.Add(*attach.wait_ends, [this, attach_id = attach.id] { WaitEnded(attach_id); });
+  }
+  const AttachId attach_id = attach.id;
+  Known(id).attaches.insert(attach_id);
+  ++process.attaches;
+  attaches_.emplace(attach_id, std::move(attach));
+  TryAttach(attach_id);
+  UpdateGauges();
+}
+
+// Takes an attach that waits for a region as far as it gets.
+void ShareRegistry::TryAttach(AttachId attach_id) {
+  PendingAttach& attach = attaches_.at(attach_id);
+  const auto named = names_.find(attach.name);
+  if (named == names_.end() || !Known(regions_.at(named->second).exporter).connected) {
+    return Wait(attach);
+  }
+  Region& region = regions_.at(named->second);
+  if (const std::optional<Refusal> refusal = CheckAttach(attach, region)) {
+    return RefuseAttach(attach_id, *refusal);
+  }
+  const ProcessKey& importer = Known(attach.client).info.process;
+  const ProcessKey& exporter = Known(region.exporter).info.process;
+  const auto listing = region.key->listings.find(importer.pid);
+  const bool listed = listing != region.key->listings.end() && listing->second.listed &&
+                      listing->second.start_time_ticks == importer.start_time_ticks;
+  // Whoever is listed may import until the key is gone; peer access may have ended meanwhile.
+  const bool reachable =
+      region.device == attach.device || peer_access_.InUse(exporter, region.device, attach.device);
+  if (listed && reachable) return GiveGrant(attach_id, region);
+  Ask(attach, region);
+}
+
+std::optional<Refusal> ShareRegistry::CheckAttach(const PendingAttach& attach,
+                                                  const Region& region) {
+  if (auto refusal = context_.CheckRight(attach.client, attach.name.group, ShareRight::kImport)) {
+    return refusal;
+  }
+  const Client& exporter = Known(region.exporter);
+  if (auto refusal = context_.CheckRight(region.exporter, attach.name.group, ShareRight::kExport)) {
+    return Refusal{Status::kNotInGroup, "the exporter of '" + attach.name.name +
+                                            "' may no longer share it: " + refusal->reason};
+  }
+  const ProcessKey& importer = Known(attach.client).info.process;
+  if (exporter.info.process == importer) {
+    return Refusal{Status::kUnsupported,
+                   "region '" + attach.name.name +
+                       "' was published by this very process: use the pointer that it exported"};
+  }
+  if (!peer_access_.MayUse(exporter.info.process, region.device, attach.device) ||
+      !peer_access_.MayUse(importer, attach.device, region.device)) {
+    return Refusal{Status::kPeerLimit, std::to_string(PeerAccess::kMaxProcesses) +
+                                           " processes use peer access between devices " +
+                                           std::to_string(region.device) + " and " +
+                                           std::to_string(attach.device) +
+                                           " already, the driver's limit; end one of them"};
+  }
+  if (!region.key->listings.contains(importer.pid) &&
+      region.key->listings.size() >= limits_.whitelist) {
+    return Refusal{Status::kLimit, "the key of region '" + attach.name.name + "' lists " +
+                                       std::to_string(limits_.whitelist) +
+                                       " processes, the driver's limit; withdraw and publish it "
+                                       "again"};
+  }
+  if (exporter.asked >= limits_.asked) {
+    return Refusal{Status::kLimit, "the exporter, " + Describe(exporter.info) + ", has " +
+                                       std::to_string(limits_.asked) + " unanswered whitelistings"};
+  }
+  return std::nullopt;
+}
+
+void ShareRegistry::Wait(PendingAttach& attach) {
+  if (attach.wait_ends && *attach.wait_ends <= clock_.Now()) return WaitEnded(attach.id);
+  waiting_[attach.name].insert(attach.id);
+}
+
+void ShareRegistry::Ask(PendingAttach& attach, Region& region) {
+  const TimePoint now = clock_.Now();
+  TimePoint deadline = now + limits_.admit_deadline;
+  if (attach.wait_ends) deadline = std::min(deadline, *attach.wait_ends);
+  if (deadline <= now) return WaitEnded(attach.id);
+
+  Client& exporter = Known(region.exporter);
+  const ProcessKey& importer = Known(attach.client).info.process;
+  const auto waiting = waiting_.find(attach.name);
+  if (waiting != waiting_.end()) {
+    waiting->second.erase(attach.id);
+    if (waiting->second.empty()) waiting_.erase(waiting);
+  }
+  attach.region = region.id;
+  attach.admit_deadline =
+      deadlines_.Add(deadline, [this, attach_id = attach.id] { AdmitTimedOut(attach_id); });
+  region.admitting.insert(attach.id);
+  ++exporter.asked;
+  Listing& listing = region.key->listings[importer.pid];
+  if (listing.start_time_ticks != importer.start_time_ticks) {
+    listing = {importer.start_time_ticks, false};
+  }
+  peer_access_.Use(exporter.info.process, region.device, attach.device);
+
+  auto admit = NewMessage<wire::Admit>(MessageType::kAdmit, attach.id);
+  admit.region_id = region.id;
+  admit.importer_host_pid = importer.pid;
+  admit.importer_physical_device = attach.device;
+  admit.deadline_milliseconds = MillisecondsUntil(deadline, now);
+  admit.enable_peer_access = region.device != attach.device ? 1 : 0;
+  spdlog::debug("exporter asked: region={} name={} exporter_pid={} importer_pid={}", region.id,
+                region.name.Text(), exporter.info.process.pid, importer.pid);
+  Send(region.exporter, admit);
+}
+
+// Undoes Ask(): the exporter has answered, or no answer is waited for any more.
+void ShareRegistry::StopAsking(PendingAttach& attach) {
+  if (attach.region == 0) return;
+  Region& region = regions_.at(attach.region);
+  Client& exporter = Known(region.exporter);
+  region.admitting.erase(attach.id);
+  --exporter.asked;
+  attach.region = 0;
+  deadlines_.Cancel(std::exchange(attach.admit_deadline, 0));
+  ReleasePeer(region.exporter, exporter.info.process, region.device, attach.device);
+}
+
+void ShareRegistry::AdmitTimedOut(AttachId attach_id) {
+  PendingAttach& attach = attaches_.at(attach_id);
+  metrics_.CountWhitelistCall(Status::kTimedOut);
+  StopAsking(attach);
+  TryAttach(attach_id);  // asks again, unless the wait has ended too
+  UpdateGauges();
+}
+
+void ShareRegistry::WaitEnded(AttachId attach_id) {
+  const PendingAttach& attach = attaches_.at(attach_id);
+  const std::string region =
+      "region '" + attach.name.name + "' of group " + attach.name.group.Text();
+  const std::string within = " within " + std::to_string(attach.wait_milliseconds) + " ms";
+  const auto named = names_.find(attach.name);
+  if (named != names_.end()) {
+    const Client& exporter = Known(regions_.at(named->second).exporter);
+    return RefuseAttach(
+        attach_id,
+        {Status::kTimedOut, "the exporter of " + region + ", " + Describe(exporter.info) +
+                                (exporter.connected ? ", did not whitelist this process"
+                                                    : ", has lost its connection to the broker and "
+                                                      "did not come back") +
+                                within});
+  }
+  if (attach.exporter_went) {
+    return RefuseAttach(attach_id, {Status::kExporterGone,
+                                    "the exporter of " + region +
+                                        " ended or withdrew it during the attach, and nobody "
+                                        "published it again" +
+                                        within});
+  }
+  if (attach.wait_milliseconds == 0) {
+    return RefuseAttach(attach_id,
+                        {Status::kNotFound, "no exporter on this node has published " + region});
+  }
+  RefuseAttach(attach_id,
+               {Status::kTimedOut, "no exporter on this node published " + region + within});
+}
+
+void ShareRegistry::Admitted(ClientId id, const wire::Admitted& answer) {
+  const auto found = regions_.find(answer.region_id);
+  if (found == regions_.end() || found->second.exporter != id) {
+    spdlog::debug("whitelisting of a region that is gone: region={}", answer.region_id);
+    return;
+  }
+  Region& region = found->second;
+  metrics_.CountWhitelistCall(answer.status);
+  // Noted whether or not anybody waits for it still: the driver has it on its list.
+  const bool listed = answer.status == Status::kOk && NoteListed(region, answer.importer_host_pid);
+
+  const auto pending = attaches_.find(answer.header.request_id);
+  if (pending == attaches_.end() || pending->second.region != region.id ||
+      Known(pending->second.client).info.process.pid != answer.importer_host_pid) {
+    spdlog::debug("whitelisting that nobody waits for: region={} pid={}", region.id,
+                  answer.importer_host_pid);
+    return;
+  }
+  const AttachId attach_id = pending->first;
+  if (listed) {
+    // Policy may have changed while the exporter was asked.
+    const std::optional<Refusal> refusal = CheckAttach(pending->second, region);
+    refusal ? RefuseAttach(attach_id, *refusal) : GiveGrant(attach_id, region);
+  } else if (answer.status == Status::kOk) {
+    RefuseAttach(attach_id, {Status::kInternal, "the importing process has ended"});
+  } else {
+    const ClientInfo& exporter = Known(id).info;
+    RefuseAttach(attach_id,
+                 {FailureOf(answer.status),
+                  "the exporter, " + Describe(exporter) + ", could not whitelist this process (" +
+                      std::string(StatusName(answer.status)) + ", vendor code " +
+                      std::to_string(answer.vendor_code) + ")",
+                  answer.vendor_code});
+  }
+  UpdateGauges();
+}
+
+// The driver lists `pid` now. True where that is the process that was meant, alive; else the key is
+// tainted: whoever got that pid before it was listed could import.
+bool ShareRegistry::NoteListed(const Region& region, pid_t pid) {
+  const auto listing = region.key->listings.find(pid);
+  if (listing == region.key->listings.end()) {
+    spdlog::warn(
+        "exporter says it whitelisted a process that it was not asked to: region={} name={} "
+        "pid={} exporter_pid={}",
+        region.id, region.name.Text(), pid, Known(region.exporter).info.process.pid);
+    return false;
+  }
+  const auto process = processes_.find({pid, listing->second.start_time_ticks});
+  if (process != processes_.end() && context_.ProcessAlive(*process->second.clients.begin())) {
+    listing->second.listed = true;
+    return true;
+  }
+  metrics_.CountTaintedKey();
+  spdlog::warn(
+      "key tainted: its whitelist has a process that had ended: region={} name={} pid={} "
+      "exporter={}",
+      region.id, region.name.Text(), pid, Describe(Known(region.exporter).info));
+  return false;
+}
+
+void ShareRegistry::GiveGrant(AttachId attach_id, Region& region) {
+  PendingAttach& attach = attaches_.at(attach_id);
+  Client& importer = Known(attach.client);
+  const Client& exporter = Known(region.exporter);
+  Grant grant;
+  grant.id = next_id_++;
+  grant.importer = attach.client;
+  grant.exporter = region.exporter;
+  grant.exporter_process = exporter.info.process;
+  grant.region = region.id;
+  grant.region_name = region.name.Text();
+  grant.importer_device = attach.device;
+  grant.exporter_device = region.device;
+  // Before EndAttach() gives back what the asking used.
+  peer_access_.Use(exporter.info.process, region.device, attach.device);
+  peer_access_.Use(importer.info.process, attach.device, region.device);
+  spdlog::info(
+      "granted: grant={} region={} name={} generation={} pod={} container={} pid={} "
+      "claimed_device={} exporter_pod={} exporter_container={} exporter_pid={} exporter_device={}",
+      grant.id, region.id, region.name.Text(), region.generation, importer.info.PodFullName(),
+      ContainerOf(importer.info), importer.info.process.pid, attach.device,
+      exporter.info.PodFullName(), ContainerOf(exporter.info), exporter.info.process.pid,
+      region.device);
+  SendGrant(attach, region, grant.id);
+  importer.grants.insert(grant.id);
+  ++RecordOf(importer).grants;
+  region.grants.insert(grant.id);
+  grants_.emplace(grant.id, std::move(grant));
+  EndAttach(attach_id, "granted");
+}
+
+void ShareRegistry::SendGrant(const PendingAttach& attach, const Region& region, GrantId grant_id) {
+  const ClientInfo& exporter = Known(region.exporter).info;
+  auto message = NewMessage<wire::Grant>(MessageType::kGrant, attach.request_id);
+  message.grant_id = grant_id;
+  message.region_id = region.id;
+  message.generation = region.generation;
+  message.allocation_bytes = region.allocation_bytes;
+  message.view_offset = region.view_offset;
+  message.view_bytes = region.view_bytes;
+  message.handle_kind = region.key->kind;
+  message.exporter_physical_device = region.device;
+  message.exporter_host_pid = exporter.process.pid;
+  message.enable_peer_access = region.device != attach.device ? 1 : 0;
+  memcpy(message.handle, region.key->handle.data(), sizeof(message.handle));
+  PutText(message.exporter_namespace, exporter.pod_namespace);
+  PutText(message.exporter_pod, exporter.pod_name);
+  PutText(message.exporter_pod_uid, exporter.pod_uid);
+  Send(attach.client, message);
+}
+
+void ShareRegistry::RefuseAttach(AttachId attach_id, const Refusal& refusal) {
+  const PendingAttach& attach = attaches_.at(attach_id);
+  const ClientInfo& importer = Known(attach.client).info;
+  spdlog::info("attach refused: name={} pod={} container={} pid={} status={} reason={}",
+               attach.name.Text(), importer.PodFullName(), ContainerOf(importer),
+               importer.process.pid, StatusName(refusal.status), refusal.reason);
+  Refuse(attach.client, attach.request_id, refusal);
+  EndAttach(attach_id, StatusName(refusal.status));
+}
+
+void ShareRegistry::EndAttach(AttachId attach_id, std::string_view result) {
+  const auto found = attaches_.find(attach_id);
+  PendingAttach& attach = found->second;
+  metrics_.CountAttach(result);
+  StopAsking(attach);
+  deadlines_.Cancel(attach.wait_deadline);
+  const auto waiting = waiting_.find(attach.name);
+  if (waiting != waiting_.end()) {
+    waiting->second.erase(attach_id);
+    if (waiting->second.empty()) waiting_.erase(waiting);
+  }
+  Client& client = Known(attach.client);
+  client.attaches.erase(attach_id);
+  --RecordOf(client).attaches;
+  attaches_.erase(found);
+}
+
+void ShareRegistry::Imported(ClientId id, const wire::Imported& outcome) {
+  const auto found = grants_.find(outcome.grant_id);
+  if (found == grants_.end() || found->second.importer != id) return;
+  if (outcome.status == Status::kOk) {
+    spdlog::debug("imported: grant={} name={}", outcome.grant_id, found->second.region_name);
+    return;
+  }
+  spdlog::warn("import failed: grant={} name={} pid={} vendor_code={}", outcome.grant_id,
+               found->second.region_name, Known(id).info.process.pid, outcome.vendor_code);
+  EndGrant(outcome.grant_id);
+  UpdateGauges();
+}
+
+void ShareRegistry::Detached(ClientId id, const wire::Detached& outcome) {
+  const auto found = grants_.find(outcome.grant_id);
+  if (found == grants_.end() || found->second.importer != id) return;
+  spdlog::info("detached: grant={} name={} pid={}", outcome.grant_id, found->second.region_name,
+               Known(id).info.process.pid);
+  EndGrant(outcome.grant_id);
+  UpdateGauges();
+}
+
+void ShareRegistry::EndGrant(GrantId grant_id) {
+  const Grant grant = std::move(grants_.at(grant_id));
+  grants_.erase(grant_id);
+  Client& importer = Known(grant.importer);
+  importer.grants.erase(grant_id);
+  --RecordOf(importer).grants;
+  ReleasePeer(grant.importer, importer.info.process, grant.importer_device, grant.exporter_device);
+  if (grant.exporter == 0) return;
+  ReleasePeer(grant.exporter, grant.exporter_process, grant.exporter_device, grant.importer_device);
+  regions_.at(grant.region).grants.erase(grant_id);
+  EraseIfDrained(grant.region);
+  ForgetUnlessClaiming(grant.exporter);
+}
+
+void ShareRegistry::ReleasePeer(ClientId client, const ProcessKey& process, uint32_t own,
+                                uint32_t peer) {
+  if (!peer_access_.Release(process, own, peer)) return;
+  auto release = NewMessage<wire::PeerRelease>(MessageType::kPeerRelease, 0);
+  release.own_physical_device = own;
+  release.peer_physical_device = peer;
+  Send(client, release);
+}
+
+}  // namespace npu_ipc::broker

@@ -1,0 +1,298 @@
+#include "plugin/broker/share_registry.h"
+
+#include <spdlog/spdlog.h>
+#include <string.h>
+
+#include <utility>
+#include <vector>
+
+namespace npu_ipc::broker {
+namespace {
+
+using wire::MessageType;
+using wire::Status;
+using wire::WithdrawReason;
+
+constexpr size_t kRememberedNames = 131072;
+
+Duration Milliseconds(uint32_t count) { return std::chrono::milliseconds(count); }
+
+}  // namespace
+
+ShareRegistry::ShareRegistry(const Clock& clock, const ShareLimits& limits, ShareContext& context,
+                             Metrics& metrics)
+    : clock_(clock),
+      limits_(limits),
+      context_(context),
+      metrics_(metrics),
+      generations_(kRememberedNames) {}
+
+ShareRegistry::~ShareRegistry() = default;
+
+ClientId ShareRegistry::AddClient(ClientInfo info) {
+  const ClientId id = next_id_++;
+  processes_[info.process].clients.insert(id);
+  clients_[id].info = std::move(info);
+  return id;
+}
+
+size_t ShareRegistry::ClientsOf(const ProcessKey& process) const {
+  const auto found = processes_.find(process);
+  return found == processes_.end() ? 0 : found->second.clients.size();
+}
+
+void ShareRegistry::Disconnect(ClientId id) {
+  Client& client = Known(id);
+  client.connected = false;
+  // Nobody is left to answer.
+  while (!client.attaches.empty()) EndAttach(*client.attaches.begin(), "importer_gone");
+  if (!client.regions.empty()) {
+    client.grace =
+        deadlines_.Add(clock_.Now() + limits_.disconnect_grace, [this, id] { WithdrawAll(id); });
+  }
+  ForgetUnlessClaiming(id);
+  UpdateGauges();
+}
+
+void ShareRegistry::Remove(ClientId id) {
+  Client& client = Known(id);
+  client.connected = false;
+  while (!client.attaches.empty()) EndAttach(*client.attaches.begin(), "importer_gone");
+  while (!client.grants.empty()) EndGrant(*client.grants.begin());
+  while (!client.regions.empty()) {
+    Region& region = regions_.at(*client.regions.begin());
+    CloseRegion(region, WithdrawReason::kExporterGone, 0);
+    // The grants stay: each importer still has to close its dead mapping.
+    for (const GrantId grant_id : region.grants) {
+      Grant& grant = grants_.at(grant_id);
+      grant.exporter = 0;
+      peer_access_.Release(grant.exporter_process, grant.exporter_device, grant.importer_device);
+    }
+    region.grants.clear();
+    EraseIfDrained(region.id);
+  }
+  DropClient(id);
+  UpdateGauges();
+}
+
+void ShareRegistry::ForgetUnlessClaiming(ClientId id) {
+  const Client& client = Known(id);
+  if (client.connected || !client.regions.empty() || !client.grants.empty()) return;
+  DropClient(id);
+  context_.Forget(id);
+}
+
+void ShareRegistry::DropClient(ClientId id) {
+  const auto found = clients_.find(id);
+  deadlines_.Cancel(found->second.grace);
+  const auto process = processes_.find(found->second.info.process);
+  process->second.clients.erase(id);
+  if (process->second.clients.empty()) processes_.erase(process);
+  clients_.erase(found);
+}
+
+void ShareRegistry::Refuse(ClientId client, RequestId request_id, const Refusal& refusal) {
+  metrics_.CountDenial(refusal.status);
+  Send(client, NewRefused(request_id, refusal));
+}
+
+void ShareRegistry::UpdateGauges() {
+  metrics_.SetRegions(regions_.size());
+  metrics_.SetGrants(grants_.size());
+  metrics_.SetWaitingAttaches(attaches_.size());
+}
+
+void ShareRegistry::Publish(ClientId id, const GroupKey& group, const wire::Publish& request) {
+  Client& client = Known(id);
+  const RegionName name{group, std::string(Text(request.name))};
+  if (const std::optional<Refusal> refusal = CheckPublish(id, name, request)) {
+    return Refuse(id, request.header.request_id, *refusal);
+  }
+  Region region;
+  region.id = next_id_++;
+  region.name = name;
+  region.exporter = id;
+  region.key = KeyOf(client, request);
+  region.generation = generations_.Next(name);
+  region.device = request.claimed_physical_device;
+  region.allocation_bytes = request.allocation_bytes;
+  region.view_offset = request.view_offset;
+  region.view_bytes = request.view_bytes;
+
+  auto answer = NewMessage<wire::Published>(MessageType::kPublished, request.header.request_id);
+  answer.region_id = region.id;
+  answer.generation = region.generation;
+  spdlog::info(
+      "region published: region={} name={} generation={} pod={} container={} pid={} "
+      "claimed_device={} bytes={}",
+      region.id, name.Text(), region.generation, client.info.PodFullName(),
+      client.info.container_name.empty() ? client.info.container_id : client.info.container_name,
+      client.info.process.pid, region.device, region.allocation_bytes);
+  client.regions.insert(region.id);
+  ++RecordOf(client).regions;
+  names_.emplace(name, region.id);
+  regions_.emplace(region.id, std::move(region));
+  Send(id, answer);
+  WakeWaiting(name);
+  UpdateGauges();
+}
+
+std::optional<Refusal> ShareRegistry::CheckPublish(ClientId id, const RegionName& name,
+                                                   const wire::Publish& request) {
+  if (auto refusal = context_.CheckRight(id, name.group, ShareRight::kExport)) return refusal;
+  if (request.handle_kind != wire::HandleKind::kIpcKey) {
+    return Refusal{Status::kUnsupported,
+                   "only memory exported by key (aclrtIpcMemGetExportKey) can be published; other "
+                   "handles are not supported yet"};
+  }
+  if (RecordOf(Known(id)).regions >= limits_.regions) {
+    return Refusal{Status::kLimit, "this process has published " + std::to_string(limits_.regions) +
+                                       " regions, the limit (client.maxRegions)"};
+  }
+  const auto holder = names_.find(name);
+  if (holder == names_.end()) return std::nullopt;
+  const ClientInfo& exporter = Known(regions_.at(holder->second).exporter).info;
+  return Refusal{Status::kNameTaken,
+                 "region '" + name.name + "' of group " + name.group.Text() +
+                     " is published already, by pod " + exporter.PodFullName() + " (host pid " +
+                     std::to_string(exporter.process.pid) +
+                     "); use another name, or wait until that process withdraws it or ends"};
+}
+
+std::shared_ptr<ShareRegistry::ExportedKey> ShareRegistry::KeyOf(Client& client,
+                                                                 const wire::Publish& request) {
+  Handle handle;
+  memcpy(handle.data(), request.handle, handle.size());
+  std::weak_ptr<ExportedKey>& known = client.keys[handle];
+  if (std::shared_ptr<ExportedKey> key = known.lock()) return key;
+  auto key = std::make_shared<ExportedKey>(ExportedKey{request.handle_kind, handle, {}});
+  known = key;
+  return key;
+}
+
+void ShareRegistry::WakeWaiting(const RegionName& name) {
+  const auto found = waiting_.find(name);
+  if (found == waiting_.end()) return;
+  // A copy: trying takes them off the list, or puts them back.
+  const std::vector<AttachId> attaches(found->second.begin(), found->second.end());
+  for (const AttachId attach : attaches) {
+    if (attaches_.contains(attach)) TryAttach(attach);
+  }
+}
+
+void ShareRegistry::Withdraw(ClientId id, const wire::Withdraw& request) {
+  const RequestId request_id = request.header.request_id;
+  const auto found = regions_.find(request.region_id);
+  if (found == regions_.end() || found->second.exporter != id) {
+    if (found != regions_.end() || request.region_id == 0 || request.region_id >= next_id_) {
+      return Refuse(id, request_id,
+                    {Status::kNotFound,
+                     "this client has no region with the id " + std::to_string(request.region_id)});
+    }
+    // Asked again after kStillHeld, and the last importer has closed since: done.
+    return AnswerWithdraw(id, request.region_id, request_id);
+  }
+  Region& region = found->second;
+  if (region.pending_withdraw) {
+    return Refuse(id, request_id,
+                  {Status::kLimit, "a withdraw of region " + region.name.Text() +
+                                       " is waiting for its importers already"});
+  }
+  CloseRegion(region, WithdrawReason::kWithdrawn, request.drain_milliseconds);
+  if (region.grants.empty() || request.drain_milliseconds == 0) {
+    const RegionId region_id = region.id;
+    AnswerWithdraw(id, region_id, request_id);
+    EraseIfDrained(region_id);
+  } else {
+    const RegionId region_id = region.id;
+    region.pending_withdraw = {
+        request_id, deadlines_.Add(clock_.Now() + Milliseconds(request.drain_milliseconds),
+                                   [this, id, region_id, request_id] {
+                                     regions_.at(region_id).pending_withdraw.reset();
+                                     AnswerWithdraw(id, region_id, request_id);
+                                   })};
+  }
+  UpdateGauges();
+}
+
+// Gives the name free, sends those who were being admitted back to wait, and tells every importer.
+void ShareRegistry::CloseRegion(Region& region, WithdrawReason reason,
+                                uint32_t drain_milliseconds) {
+  if (!region.withdrawing) {
+    region.withdrawing = true;
+    names_.erase(region.name);
+    spdlog::info("region closed: region={} name={} reason={} grants={}", region.id,
+                 region.name.Text(),
+                 reason == WithdrawReason::kExporterGone ? "exporter gone" : "withdrawn",
+                 region.grants.size());
+    const std::vector<AttachId> admitting(region.admitting.begin(), region.admitting.end());
+    for (const AttachId attach_id : admitting) {
+      PendingAttach& attach = attaches_.at(attach_id);
+      StopAsking(attach);
+      attach.exporter_went = true;
+      TryAttach(attach_id);
+    }
+  }
+  for (const GrantId grant : region.grants) {
+    auto message = NewMessage<wire::Withdrawing>(MessageType::kWithdrawing, 0);
+    message.grant_id = grant;
+    message.reason = reason;
+    message.drain_milliseconds = drain_milliseconds;
+    Send(grants_.at(grant).importer, message);
+  }
+}
+
+// Says how it stands now. The region may be gone already: nobody holds it then.
+void ShareRegistry::AnswerWithdraw(ClientId client, RegionId region_id, RequestId request_id) {
+  auto answer = NewMessage<wire::Withdrawn>(MessageType::kWithdrawn, request_id);
+  answer.region_id = region_id;
+  answer.status = Status::kOk;
+  const auto found = regions_.find(region_id);
+  if (found != regions_.end() && !found->second.grants.empty()) {
+    answer.status = Status::kStillHeld;
+    answer.remaining = static_cast<uint32_t>(found->second.grants.size());
+    PutText(answer.holders, Holders(found->second));
+  }
+  Send(client, answer);
+}
+
+std::string ShareRegistry::Holders(const Region& region) {
+  std::string text;
+  for (const GrantId grant : region.grants) {
+    const ClientInfo& importer = Known(grants_.at(grant).importer).info;
+    const std::string holder = (text.empty() ? "" : ", ") + importer.PodFullName() + " (host pid " +
+                               std::to_string(importer.process.pid) + ")";
+    if (text.size() + holder.size() >= wire::kReasonBytes) break;
+    text += holder;
+  }
+  return text;
+}
+
+// A withdrawn region's record goes with its last grant; whoever waits for that is answered.
+void ShareRegistry::EraseIfDrained(RegionId region_id) {
+  Region& region = regions_.at(region_id);
+  if (!region.withdrawing || !region.grants.empty()) return;
+  const ClientId exporter = region.exporter;
+  if (region.pending_withdraw) {
+    deadlines_.Cancel(region.pending_withdraw->deadline);
+    AnswerWithdraw(exporter, region_id, region.pending_withdraw->request_id);
+  }
+  Client& client = Known(exporter);
+  client.regions.erase(region_id);
+  --RecordOf(client).regions;
+  if (region.key.use_count() == 1) client.keys.erase(region.key->handle);
+  regions_.erase(region_id);
+}
+
+// The grace period of a process that lost its connection has ended.
+void ShareRegistry::WithdrawAll(ClientId id) {
+  const std::set<RegionId> regions = Known(id).regions;
+  for (const RegionId region_id : regions) {
+    CloseRegion(regions_.at(region_id), WithdrawReason::kWithdrawn, 0);
+    EraseIfDrained(region_id);
+  }
+  ForgetUnlessClaiming(id);
+  UpdateGauges();
+}
+
+}  // namespace npu_ipc::broker

@@ -1,0 +1,228 @@
+// Who published what, who waits for it, who holds it: the broker's decisions, without a socket.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+
+#include "hal/base/clock.h"
+#include "plugin/broker/deadlines.h"
+#include "plugin/broker/generations.h"
+#include "plugin/broker/messages.h"
+#include "plugin/broker/metrics.h"
+#include "plugin/broker/peer_access.h"
+#include "plugin/broker/share_types.h"
+
+namespace npu_ipc::broker {
+
+struct ShareLimits {
+  size_t regions = 4096;         // of one process
+  size_t pending_requests = 64;  // attaches of one process that are not answered yet
+  size_t grants = 16384;         // of one process
+  size_t asked = 4096;           // whitelistings that one exporter has not answered yet
+  size_t whitelist = 32768;      // processes on one key (driver: svm_shmem_node.c)
+  Duration admit_deadline = std::chrono::seconds(5);     // an exporter's answer
+  Duration disconnect_grace = std::chrono::seconds(30);  // a living process without a connection
+};
+
+// What the registry needs of the world. Called on the registry's thread; must not call back into
+// the registry.
+class ShareContext {
+ public:
+  virtual ~ShareContext() = default;
+
+  // Sends a message of wire.h to a connected client.
+  virtual void Send(ClientId client, const void* message, size_t bytes) = 0;
+
+  // Looks at the client's pidfd now.
+  virtual bool ProcessAlive(ClientId client) = 0;
+
+  // Why the client's pod, as the directory has it now, may not; nothing where it may.
+  virtual std::optional<Refusal> CheckRight(ClientId client, const GroupKey& group,
+                                            ShareRight right) = 0;
+
+  // A disconnected client's last claim has ended: nothing here knows it any more.
+  virtual void Forget(ClientId client) = 0;
+};
+
+// One thread. Requests are answered through ShareContext::Send, at once or when RunDue() or a later
+// call gets to it. No call looks at more than the regions, grants and waiting requests that it
+// concerns.
+//
+// An attach whose exporter ends or withdraws meanwhile waits on for the next exporter of the name:
+// whoever attaches with a wait wants the region, not a particular process. It is answered
+// kExporterGone when its wait ends first.
+//
+// Claims of a process that lost its connection: after ShareLimits::disconnect_grace its regions are
+// withdrawn, so that the names are free again. Its grants stay until the process ends: it may still
+// have them mapped.
+class ShareRegistry {
+ public:
+  // `clock`, `context` and `metrics` must outlive the registry.
+  ShareRegistry(const Clock& clock, const ShareLimits& limits, ShareContext& context,
+                Metrics& metrics);
+  ~ShareRegistry();
+
+  ClientId AddClient(ClientInfo info);
+  // Its socket has closed while its process lives. Followed by ShareContext::Forget(), at once where
+  // it claims nothing.
+  void Disconnect(ClientId client);
+  // Its process has ended: what it exported is gone, what it imported is closed.
+  void Remove(ClientId client);
+
+  // Requests, from a connected client, of messages that Decode() has passed.
+  void Publish(ClientId client, const GroupKey& group, const wire::Publish& request);
+  void Attach(ClientId client, const GroupKey& group, const wire::Attach& request);
+  void Withdraw(ClientId client, const wire::Withdraw& request);
+  void Admitted(ClientId client, const wire::Admitted& answer);
+  void Imported(ClientId client, const wire::Imported& outcome);
+  void Detached(ClientId client, const wire::Detached& outcome);
+
+  // When RunDue() has something to do next.
+  std::optional<TimePoint> NextDeadline() const { return deadlines_.Next(); }
+  void RunDue() { deadlines_.RunDue(clock_.Now()); }
+
+  // Connections of a process, with those that were closed and left claims behind.
+  size_t ClientsOf(const ProcessKey& process) const;
+
+  size_t regions() const { return regions_.size(); }
+  size_t grants() const { return grants_.size(); }
+  size_t waiting_attaches() const { return attaches_.size(); }
+
+ private:
+  using RequestId = uint64_t;
+
+  struct ProcessRecord {
+    std::set<ClientId> clients;
+    size_t regions = 0;
+    size_t grants = 0;
+    size_t attaches = 0;
+  };
+  using Handle = std::array<uint8_t, wire::kHandleBytes>;
+  // A pid that the exporter was asked to whitelist. The driver never takes one off.
+  struct Listing {
+    uint64_t start_time_ticks = 0;  // of the process that was meant
+    bool listed = false;            // while that process lived
+  };
+  // One exported allocation: what the driver's whitelist belongs to.
+  struct ExportedKey {
+    wire::HandleKind kind;
+    Handle handle;
+    std::unordered_map<pid_t, Listing> listings;
+  };
+  struct Client {
+    ClientInfo info;
+    bool connected = true;
+    Deadlines::Id grace = 0;
+    size_t asked = 0;  // whitelistings that it has not answered
+    std::map<Handle, std::weak_ptr<ExportedKey>> keys;
+    std::set<RegionId> regions;
+    std::set<AttachId> attaches;
+    std::set<GrantId> grants;  // as an importer
+  };
+  struct PendingWithdraw {
+    RequestId request_id;
+    Deadlines::Id deadline;
+  };
+  struct Region {
+    RegionId id;
+    RegionName name;
+    ClientId exporter;
+    std::shared_ptr<ExportedKey> key;
+    uint64_t generation;
+    uint32_t device;
+    uint64_t allocation_bytes;
+    uint64_t view_offset;
+    uint64_t view_bytes;
+    bool withdrawing = false;  // holds no name any more
+    std::optional<PendingWithdraw> pending_withdraw;
+    std::set<AttachId> admitting;  // attaches that wait for this exporter's answer
+    std::set<GrantId> grants;
+  };
+  struct PendingAttach {
+    AttachId id;
+    ClientId client;
+    RequestId request_id;
+    RegionName name;
+    uint32_t device;
+    uint32_t wait_milliseconds;
+    std::optional<TimePoint> wait_ends;  // none: never
+    Deadlines::Id wait_deadline = 0;
+    RegionId region = 0;  // whose exporter was asked; 0 while it waits for a region
+    Deadlines::Id admit_deadline = 0;
+    bool exporter_went = false;  // an exporter ended or withdrew meanwhile
+  };
+  struct Grant {
+    GrantId id;
+    ClientId importer;
+    ProcessKey exporter_process;
+    ClientId exporter;  // 0 once it has gone
+    RegionId region;    // may be gone
+    std::string region_name;
+    uint32_t importer_device;
+    uint32_t exporter_device;
+  };
+
+  Client& Known(ClientId client) { return clients_.at(client); }
+  ProcessRecord& RecordOf(const Client& client) { return processes_[client.info.process]; }
+
+  template <class M>
+  void Send(ClientId client, const M& message) {
+    if (Known(client).connected) context_.Send(client, &message, sizeof(message));
+  }
+  void Refuse(ClientId client, RequestId request_id, const Refusal& refusal);
+  void UpdateGauges();
+  void ForgetUnlessClaiming(ClientId client);
+  void DropClient(ClientId client);
+
+  // share_registry.cc: regions.
+  std::optional<Refusal> CheckPublish(ClientId client, const RegionName& name,
+                                      const wire::Publish& request);
+  std::shared_ptr<ExportedKey> KeyOf(Client& client, const wire::Publish& request);
+  void WakeWaiting(const RegionName& name);
+  void CloseRegion(Region& region, wire::WithdrawReason reason, uint32_t drain_milliseconds);
+  void AnswerWithdraw(ClientId client, RegionId region, RequestId request_id);
+  void EraseIfDrained(RegionId region);
+  void WithdrawAll(ClientId client);
+  std::string Holders(const Region& region);
+
+  // share_attach.cc: attaches and grants.
+  void TryAttach(AttachId attach);
+  std::optional<Refusal> CheckAttach(const PendingAttach& attach, const Region& region);
+  void Wait(PendingAttach& attach);
+  void Ask(PendingAttach& attach, Region& region);
+  void StopAsking(PendingAttach& attach);
+  void AdmitTimedOut(AttachId attach);
+  void WaitEnded(AttachId attach);
+  bool NoteListed(const Region& region, pid_t pid);
+  void GiveGrant(AttachId attach, Region& region);
+  void SendGrant(const PendingAttach& attach, const Region& region, GrantId grant);
+  void RefuseAttach(AttachId attach, const Refusal& refusal);
+  void EndAttach(AttachId attach, std::string_view result);
+  void EndGrant(GrantId grant);
+  void ReleasePeer(ClientId client, const ProcessKey& process, uint32_t own, uint32_t peer);
+
+  const Clock& clock_;
+  const ShareLimits limits_;
+  ShareContext& context_;
+  Metrics& metrics_;
+  Deadlines deadlines_;
+  PeerAccess peer_access_;
+  Generations generations_;
+
+  uint64_t next_id_ = 1;  // of clients, regions, attaches and grants
+  std::unordered_map<ClientId, Client> clients_;
+  std::unordered_map<ProcessKey, ProcessRecord, ProcessKeyHash> processes_;
+  std::unordered_map<RegionId, Region> regions_;
+  std::unordered_map<RegionName, RegionId, RegionNameHash> names_;  // the live ones
+  std::unordered_map<RegionName, std::set<AttachId>, RegionNameHash> waiting_;
+  std::unordered_map<AttachId, PendingAttach> attaches_;  // the id is ADMIT's request_id too
+  std::unordered_map<GrantId, Grant> grants_;
+};
+
+}  // namespace npu_ipc::broker

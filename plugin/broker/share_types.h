@@ -1,0 +1,72 @@
+// The words of the share registry.
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <functional>
+#include <string>
+
+namespace npu_ipc::broker {
+
+using ClientId = uint64_t;  // a connection and what it claims; never 0, never used again
+using RegionId = uint64_t;
+using GrantId = uint64_t;
+using AttachId = uint64_t;
+
+// One process for good: a pid alone is used again.
+struct ProcessKey {
+  pid_t pid = 0;  // in the host's PID namespace
+  uint64_t start_time_ticks = 0;
+
+  friend bool operator==(const ProcessKey&, const ProcessKey&) = default;
+};
+
+struct ProcessKeyHash {
+  size_t operator()(const ProcessKey& key) const {
+    return std::hash<uint64_t>()(key.start_time_ticks * 4194304 + static_cast<uint64_t>(key.pid));
+  }
+};
+
+// Who a client is, as the kernel and the pod directory say.
+struct ClientInfo {
+  ProcessKey process;
+  std::string pod_uid;
+  std::string pod_namespace;
+  std::string pod_name;
+  std::string container_id;
+  std::string container_name;  // empty where the directory does not have it
+
+  std::string PodFullName() const { return pod_namespace + "/" + pod_name; }
+};
+
+// A group is of one namespace.
+struct GroupKey {
+  std::string pod_namespace;
+  std::string name;
+
+  std::string Text() const { return pod_namespace + "/" + name; }
+  friend bool operator==(const GroupKey&, const GroupKey&) = default;
+};
+
+struct RegionName {
+  GroupKey group;
+  std::string name;
+
+  std::string Text() const { return group.Text() + "/" + name; }
+  friend bool operator==(const RegionName&, const RegionName&) = default;
+};
+
+struct RegionNameHash {
+  size_t operator()(const RegionName& key) const {
+    const std::hash<std::string> hash;
+    size_t value = hash(key.name);
+    value = value * 31 + hash(key.group.name);
+    return value * 31 + hash(key.group.pod_namespace);
+  }
+};
+
+// What a member of a group does with a region of it.
+enum class ShareRight { kExport, kImport };
+
+}  // namespace npu_ipc::broker
