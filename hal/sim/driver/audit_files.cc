@@ -93,13 +93,13 @@ std::string AuditFiles::Describe(const Share& share) {
   text += line;
   text += "White List:\n";
   int index = 0;
-  for (const WhitelistEntry& entry : share.whitelist) {
+  for (const auto& entry : share.whitelist) {
     // 0 means "not open" here, so that an opener that named no address is shown at 1.
     const uint64_t address =
-        entry.opening == nullptr ? 0 : std::max<uint64_t>(entry.opening->address, 1);
+        entry->opening == nullptr ? 0 : std::max<uint64_t>(entry->opening->address, 1);
     ::snprintf(line, sizeof(line),
                "   [%d]:sdid=%u;pid=%d;set_time=%" PRIu64 ";vptr=0x%" PRIx64 "\n", index++,
-               kThisServer, entry.pid, entry.set_time_ns, address);
+               kThisServer, entry->pid, entry->set_time_ns, address);
     text += line;
   }
   return text;

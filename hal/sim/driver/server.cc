@@ -56,13 +56,13 @@ void Server::OnAccept() {
   }
 }
 
-// Whoever connects and is gone again must not fill the log; a process that cannot be identified
-// means that this daemon runs in the wrong PID namespace, which somebody has to be told once.
+// Whoever connects and is gone again must not fill the log. Any other refusal means that this daemon
+// cannot see its callers (its PID namespace, CAP_SYS_PTRACE), which somebody has to be told once.
 void Server::LogRefusal(const Status& status) {
   if (status.ok()) return;
-  const bool wrong_namespace = status.code() == StatusCode::kFailedPrecondition;
-  if (!verbose_ && (!wrong_namespace || reported_wrong_namespace_)) return;
-  reported_wrong_namespace_ = reported_wrong_namespace_ || wrong_namespace;
+  const bool told_once = reported_refusal_ || status.code() == StatusCode::kNotFound;
+  if (!verbose_ && told_once) return;
+  reported_refusal_ = reported_refusal_ || status.code() != StatusCode::kNotFound;
   Log("refused a process: " + status.message());
 }
 

@@ -68,7 +68,7 @@ class Server {
   ProcessInspector inspector_;
   std::unique_ptr<UnixListener> listener_;
   const bool verbose_;
-  bool reported_wrong_namespace_ = false;
+  bool reported_refusal_ = false;
   EventLoop::WatchId listener_watch_ = 0;
   EventLoop::TimerId resume_timer_ = 0;
   ConnectionId next_connection_ = 1;

@@ -5,7 +5,6 @@
 #include <stdio.h>
 
 #include <algorithm>
-#include <vector>
 
 #include "hal/sim/driver/protocol.h"
 
@@ -202,8 +201,9 @@ std::string Shares::MakeKey(pid_t pid, uint32_t device, uint32_t super_pod_devic
 }
 
 WhitelistEntry& Shares::AddEntry(Share& share, pid_t pid) {
-  share.whitelist.push_back(WhitelistEntry{pid, options_.boot_time_ns(), nullptr});
-  WhitelistEntry& entry = share.whitelist.back();
+  share.whitelist.push_back(
+      std::make_unique<WhitelistEntry>(WhitelistEntry{pid, options_.boot_time_ns(), nullptr}));
+  WhitelistEntry& entry = *share.whitelist.back();
   share.by_pid.emplace(pid, &entry);
   return entry;
 }
@@ -257,8 +257,8 @@ void Shares::PullPagesOf(Share& share) {
   if (!share.pages_present) return;
   share.pages_present = false;
   if (share.openings == 0) return;
-  for (const WhitelistEntry& entry : share.whitelist) {
-    if (entry.opening != nullptr) entry.opening->page->Set(entry.opening->slot, false);
+  for (const auto& entry : share.whitelist) {
+    if (entry->opening != nullptr) entry->opening->page->Set(entry->opening->slot, false);
   }
 }
 

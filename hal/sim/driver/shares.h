@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -13,6 +12,7 @@
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "hal/sim/driver/peer_access.h"
 #include "hal/sim/driver/process_facts.h"
@@ -58,7 +58,7 @@ struct Share {
   bool whitelist_required = true;
   bool valid = true;          // false: destroyed, and kept until the last open of it is closed
   bool pages_present = true;  // false: the memory was freed or the share destroyed
-  std::deque<WhitelistEntry> whitelist;  // in order of listing; never shrinks
+  std::vector<std::unique_ptr<WhitelistEntry>> whitelist;  // in order of listing; never shrinks
   std::unordered_map<pid_t, WhitelistEntry*> by_pid;
   uint32_t openings = 0;
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
 
 namespace npu_ipc::sim {
@@ -85,7 +86,7 @@ class Caller {
     request.device = device;
     request.address = 0x1000;
     request.count = static_cast<uint32_t>(pids.size());
-    memcpy(request.pids, pids.data(), pids.size() * sizeof(int32_t));
+    std::copy(pids.begin(), pids.end(), request.pids);
     ::strncpy(request.key, key, sizeof(request.key) - 1);
     return Call(request);
   }
