@@ -50,7 +50,8 @@ void CheckPattern(const std::vector<uint64_t>& piece, uint64_t seed, size_t offs
 
 npu_ipc_client* OpenAndIntroduce() {
   npu_ipc_client* client = nullptr;
-  Check(npu_ipc_open(nullptr, &client), client, "npu_ipc_open");
+  const npu_ipc_status opened = npu_ipc_open(nullptr, &client);
+  Check(opened, client, "npu_ipc_open");
 
   npu_ipc_identity who = {};
   who.struct_bytes = sizeof(who);
