@@ -16,7 +16,7 @@ struct RegistrationRequest {
   std::string resource_name;
 };
 
-// A Register call on its way. Destroying it cancels the call, which takes no time.
+// A Register call on its way. Destroying it cancels the call.
 class Registration {
  public:
   // Calls Register and `done`, once, on another thread, unless the object is destroyed before. The
@@ -31,11 +31,8 @@ class Registration {
 
  private:
   struct Call;
-  struct Answer;
-  Registration(std::unique_ptr<Call> call, std::shared_ptr<Answer> answer);
-
-  const std::unique_ptr<Call> call_;
-  const std::shared_ptr<Answer> answer_;
+  explicit Registration(std::shared_ptr<Call> call);
+  std::shared_ptr<Call> call_;
 };
 
 }  // namespace npu_ipc::kubelet
