@@ -26,6 +26,22 @@ bool IsKey(const std::string& name) {
   return name.size() == kKeyBytes - 1 && name.find_first_not_of("0123456789abcdef") == name.npos;
 }
 
+std::string DescribeWhitelist(const Share& share, size_t first) {
+  std::string text;
+  for (size_t i = first; i < share.whitelist.size(); ++i) {
+    const WhitelistEntry& entry = *share.whitelist[i];
+    // 0 means "not open" here, so that an opener that named no address is shown at 1.
+    const uint64_t address =
+        entry.opening == nullptr ? 0 : std::max<uint64_t>(entry.opening->address, 1);
+    char line[128];
+    ::snprintf(line, sizeof(line),
+               "   [%zu]:sdid=%u;pid=%d;set_time=%" PRIu64 ";vptr=0x%" PRIx64 "\n", i, kThisServer,
+               entry.pid, entry.set_time_ns, address);
+    text += line;
+  }
+  return text;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<AuditFiles>> AuditFiles::Create(const std::string& directory) {
@@ -50,29 +66,58 @@ void AuditFiles::RemoveAll() const {
   }
 }
 
-void AuditFiles::OnChanged(const Share& share) {
-  const Status written = Write(share);
+void AuditFiles::OnChanged(const Share& share) { Report(Write(share)); }
+
+void AuditFiles::OnListed(const Share& share, size_t first) { Report(Extend(share, first)); }
+
+void AuditFiles::OnRemoved(const Share& share) { ::unlink((directory_ + "/" + share.key).c_str()); }
+
+void AuditFiles::Report(const Status& written) {
   if (written.ok() || reported_) return;
   reported_ = true;
   ::fprintf(stderr, "npu-sim-driver: audit files are incomplete: %s\n", written.message().c_str());
 }
 
-void AuditFiles::OnRemoved(const Share& share) { ::unlink((directory_ + "/" + share.key).c_str()); }
-
 Status AuditFiles::Write(const Share& share) const {
-  const std::string unfinished = directory_ + "/" + kUnfinishedFile;
-  ::unlink(unfinished.c_str());
-  const UniqueFd fd(::open(unfinished.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400));
+  const Result<UniqueFd> unfinished = CreateUnfinished();
+  if (!unfinished.ok()) return unfinished.status();
+  return Finish(share, unfinished->get(), Describe(share));
+}
+
+Status AuditFiles::Extend(const Share& share, size_t first) const {
+  const std::string path = directory_ + "/" + share.key;
+  const UniqueFd before(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!before) return Write(share);
+  const Result<UniqueFd> unfinished = CreateUnfinished();
+  if (!unfinished.ok()) return unfinished.status();
+  for (;;) {
+    constexpr size_t kMost = 1 << 30;
+    const ssize_t copied =
+        ::copy_file_range(before.get(), nullptr, unfinished->get(), nullptr, kMost, 0);
+    if (copied < 0) return Write(share);  // not every file system can
+    if (copied == 0) break;
+  }
+  return Finish(share, unfinished->get(), DescribeWhitelist(share, first));
+}
+
+Result<UniqueFd> AuditFiles::CreateUnfinished() const {
+  const std::string path = directory_ + "/" + kUnfinishedFile;
+  ::unlink(path.c_str());
+  UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400));
   if (!fd) return PosixError(errno, "create a file in " + directory_);
-  const std::string text = Describe(share);
+  return fd;
+}
+
+Status AuditFiles::Finish(const Share& share, int unfinished, const std::string& rest) const {
   size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t wrote = ::write(fd.get(), text.data() + done, text.size() - done);
+  while (done < rest.size()) {
+    const ssize_t wrote = ::write(unfinished, rest.data() + done, rest.size() - done);
     if (wrote < 0 && errno == EINTR) continue;
     if (wrote < 0) return PosixError(errno, "write a file in " + directory_);
     done += static_cast<size_t>(wrote);
   }
-  if (::rename(unfinished.c_str(), (directory_ + "/" + share.key).c_str()) != 0) {
+  const std::string path = directory_ + "/" + kUnfinishedFile;
+  if (::rename(path.c_str(), (directory_ + "/" + share.key).c_str()) != 0) {
     return PosixError(errno, "rename a file in " + directory_);
   }
   return Status::Ok();
@@ -92,17 +137,7 @@ std::string AuditFiles::Describe(const Share& share) {
   std::string text = "Ipc node detail:\n";
   text += line;
   text += "White List:\n";
-  int index = 0;
-  for (const auto& entry : share.whitelist) {
-    // 0 means "not open" here, so that an opener that named no address is shown at 1.
-    const uint64_t address =
-        entry->opening == nullptr ? 0 : std::max<uint64_t>(entry->opening->address, 1);
-    ::snprintf(line, sizeof(line),
-               "   [%d]:sdid=%u;pid=%d;set_time=%" PRIu64 ";vptr=0x%" PRIx64 "\n", index++,
-               kThisServer, entry->pid, entry->set_time_ns, address);
-    text += line;
-  }
-  return text;
+  return text + DescribeWhitelist(share, 0);
 }
 
 }  // namespace npu_ipc::sim

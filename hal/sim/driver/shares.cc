@@ -61,6 +61,7 @@ Verdict Shares::SetPids(pid_t pid, const std::string& key, const int32_t* pids, 
   if (share->whitelist.size() + count > kMaxWhitelist) {
     return {EINVAL, "a share's whitelist has room for 32768 processes"};
   }
+  const size_t listed_before = share->whitelist.size();
   uint32_t listed = 0;
   for (uint32_t i = 0; i < count; ++i) {
     if (pids[i] == 0 || pids[i] == share->creator) continue;
@@ -73,7 +74,12 @@ Verdict Shares::SetPids(pid_t pid, const std::string& key, const int32_t* pids, 
     ++listed;
   }
   if (listed == 0) return {EINVAL, "no process to list (pid 0 and the creator's own do not count)"};
-  NotifyChanged(*share);
+  const bool only_added = share->whitelist.size() - listed_before == listed;
+  if (observer_ != nullptr && only_added) {
+    observer_->OnListed(*share, listed_before);
+  } else {
+    NotifyChanged(*share);
+  }
   return {};
 }
 

@@ -68,6 +68,8 @@ class ShareObserver {
  public:
   virtual ~ShareObserver() = default;
   virtual void OnChanged(const Share& share) = 0;
+  // A change that only added to the whitelist, from index `first` on.
+  virtual void OnListed(const Share& share, size_t /*first*/) { OnChanged(share); }
   virtual void OnRemoved(const Share& share) = 0;
 };
 

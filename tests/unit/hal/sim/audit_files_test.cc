@@ -64,6 +64,20 @@ TEST_F(AuditFilesTest, AChangeIsSeenAndARemovedShareIsGone) {
   EXPECT_TRUE(FilesIn(directory_).empty());
 }
 
+TEST_F(AuditFilesTest, WhatIsListedInAdditionFollowsWhatIsThere) {
+  Share share = ShareNamed('a');
+  share.whitelist.push_back(std::make_unique<WhitelistEntry>(WhitelistEntry{1, 10, nullptr}));
+  files_->OnChanged(share);
+  share.whitelist.push_back(std::make_unique<WhitelistEntry>(WhitelistEntry{2, 20, nullptr}));
+  share.whitelist.push_back(std::make_unique<WhitelistEntry>(WhitelistEntry{3, 30, nullptr}));
+  files_->OnListed(share, 1);
+  EXPECT_EQ(ReadFile(directory_ + "/" + share.key).value(), AuditFiles::Describe(share));
+  const Share without_file = ShareNamed('b');
+  files_->OnListed(without_file, 0);
+  EXPECT_EQ(ReadFile(directory_ + "/" + without_file.key).value(),
+            AuditFiles::Describe(without_file));
+}
+
 TEST_F(AuditFilesTest, FilesGoWithTheDriverAndThoseOfAKilledOneAtTheNextStart) {
   files_->OnChanged(ShareNamed('a'));
   files_.reset();
