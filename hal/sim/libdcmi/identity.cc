@@ -10,13 +10,11 @@
 #include "hal/dcmi/dcmi_interface_api.h"
 #include "hal/sim/libdcmi/node_view.h"
 
-using npu_ipc::sim::CardList;
-using npu_ipc::sim::DescribeCards;
 using npu_ipc::sim::DescribeDevice;
-using npu_ipc::sim::DescribeNode;
 using npu_ipc::sim::DeviceRecord;
-using npu_ipc::sim::DevicesInCard;
-using npu_ipc::sim::HelloReply;
+using npu_ipc::sim::LastLook;
+using npu_ipc::sim::Look;
+using npu_ipc::sim::NodeView;
 
 namespace {
 
@@ -26,61 +24,48 @@ void CopyText(const char (&from)[N], unsigned char (&to)[N]) {
 }
 
 // The whole text and its NUL must fit.
-int CopyVersion(const char* version, char* to, unsigned int length) {
-  const size_t bytes = strlen(version) + 1;
-  if (bytes > length) return DCMI_ERR_CODE_INVALID_PARAMETER;
+int GetVersion(char* to, unsigned int length) {
+  if (to == nullptr || length == 0) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  char version[32];
+  if (int code = npu_ipc::sim::GetDriverVersion(version); code != DCMI_OK) return code;
+  const size_t bytes = strnlen(version, sizeof(version) - 1);
+  if (bytes >= length) return DCMI_ERR_CODE_INVALID_PARAMETER;
   memcpy(to, version, bytes);
+  to[bytes] = '\0';
   return DCMI_OK;
 }
 
-int GetVersion(char* to, unsigned int length) {
-  if (to == nullptr || length == 0) return DCMI_ERR_CODE_INVALID_PARAMETER;
-  HelloReply node;
-  if (int code = DescribeNode(&node); code != DCMI_OK) return code;
-  return CopyVersion(node.driver_version, to, length);
-}
-
-// The record's position among what this process sees: its logical id.
-int LogicalIdOf(const HelloReply& node, uint32_t physical_id, unsigned int* logical_id) {
-  for (uint32_t i = 0; i < node.device_count; ++i) {
-    if (node.devices[i] != physical_id) continue;
+int LogicalIdOf(const NodeView& view, uint32_t physical_id, unsigned int* logical_id) {
+  for (uint32_t i = 0; i < view.visible_count; ++i) {
+    if (view.visible[i] != physical_id) continue;
     *logical_id = i;
     return DCMI_OK;
   }
   return DCMI_ERR_CODE_DEVICE_NOT_EXIST;
 }
 
-int FindCard(int card, CardList* list, uint32_t* index) {
-  if (int code = DescribeCards(list); code != DCMI_OK) return code;
-  for (*index = 0; *index < list->count; ++*index) {
-    if (list->cards[*index].card == card) return DCMI_OK;
-  }
-  return card < 0 ? DCMI_ERR_CODE_INVALID_DEVICE_ID : DCMI_ERR_CODE_DEVICE_NOT_EXIST;
+int VisibleDevicesIn(const NodeView& view, int card) {
+  int visible = 0;
+  for (uint32_t i = 0; i < view.count; ++i) visible += view.at[i].card == card ? 1 : 0;
+  return visible;
 }
 
-int FindByPhysicalId(unsigned int physical_id, DeviceRecord* record) {
-  CardList list;
-  if (int code = DescribeCards(&list); code != DCMI_OK) return code;
-  HelloReply node;
-  if (int code = DescribeNode(&node); code != DCMI_OK) return code;
-  for (uint32_t i = 0; i < list.count; ++i) {
-    for (int device = 0; device < DevicesInCard(node); ++device) {
-      if (DescribeDevice(list.cards[i].card, device, record) == DCMI_OK &&
-          record->physical_id == physical_id) {
-        return DCMI_OK;
-      }
-    }
-  }
-  return DCMI_ERR_CODE_DEVICE_NOT_EXIST;
+// The view that has the card: the last one, or a new one if that has it not.
+int FindCard(int card, const NodeView** view) {
+  if (card < 0) return DCMI_ERR_CODE_INVALID_DEVICE_ID;
+  if (int code = LastLook(view); code != DCMI_OK) return code;
+  if (VisibleDevicesIn(**view, card) != 0) return DCMI_OK;
+  if (int code = Look(view); code != DCMI_OK) return code;
+  return VisibleDevicesIn(**view, card) != 0 ? DCMI_OK : DCMI_ERR_CODE_DEVICE_NOT_EXIST;
 }
 
 }  // namespace
 
 int dcmi_init(void) {
-  CardList list;
-  if (int code = DescribeCards(&list); code != DCMI_OK) return code;
+  const NodeView* view = nullptr;
+  if (int code = Look(&view); code != DCMI_OK) return code;
   // What a container is told that was given nothing but devices of another one.
-  if (list.count == 0 && list.occupied_devices != 0) return DCMI_ERR_CODE_INNER_ERR;
+  if (view->count == 0 && view->occupied != 0) return DCMI_ERR_CODE_INNER_ERR;
   return DCMI_OK;
 }
 
@@ -94,19 +79,24 @@ int dcmi_get_card_list(int* card_num, int* card_list, int list_len) {
   if (card_num == nullptr || card_list == nullptr || list_len <= 0) {
     return DCMI_ERR_CODE_INVALID_PARAMETER;
   }
-  CardList list;
-  if (int code = DescribeCards(&list); code != DCMI_OK) return code;
-  *card_num = std::min(static_cast<int>(list.count), list_len);
-  for (int i = 0; i < *card_num; ++i) card_list[i] = list.cards[i].card;
+  const NodeView* view = nullptr;
+  if (int code = Look(&view); code != DCMI_OK) return code;
+  int count = 0;
+  for (uint32_t i = 0; i < view->count && count < list_len; ++i) {
+    const int card = view->at[i].card;
+    if (std::find(card_list, card_list + count, card) == card_list + count) {
+      card_list[count++] = card;
+    }
+  }
+  *card_num = count;
   return DCMI_OK;
 }
 
 int dcmi_get_device_num_in_card(int card_id, int* device_num) {
   if (device_num == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
-  CardList list;
-  uint32_t index = 0;
-  if (int code = FindCard(card_id, &list, &index); code != DCMI_OK) return code;
-  *device_num = list.cards[index].visible_devices;
+  const NodeView* view = nullptr;
+  if (int code = FindCard(card_id, &view); code != DCMI_OK) return code;
+  *device_num = VisibleDevicesIn(*view, card_id);
   return DCMI_OK;
 }
 
@@ -114,13 +104,10 @@ int dcmi_get_device_id_in_card(int card_id, int* device_id_max, int* mcu_id, int
   if (device_id_max == nullptr || mcu_id == nullptr || cpu_id == nullptr) {
     return DCMI_ERR_CODE_INVALID_PARAMETER;
   }
-  CardList list;
-  uint32_t index = 0;
-  if (int code = FindCard(card_id, &list, &index); code != DCMI_OK) return code;
-  HelloReply node;
-  if (int code = DescribeNode(&node); code != DCMI_OK) return code;
-  *device_id_max = DevicesInCard(node);
-  *mcu_id = DevicesInCard(node);
+  const NodeView* view = nullptr;
+  if (int code = FindCard(card_id, &view); code != DCMI_OK) return code;
+  *device_id_max = view->devices_in_card;
+  *mcu_id = view->devices_in_card;
   *cpu_id = -1;
   return DCMI_OK;
 }
@@ -138,28 +125,28 @@ int dcmi_get_device_logic_id(int* device_logic_id, int card_id, int device_id) {
   if (device_logic_id == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
   DeviceRecord record;
   if (int code = DescribeDevice(card_id, device_id, &record); code != DCMI_OK) return code;
-  HelloReply node;
-  if (int code = DescribeNode(&node); code != DCMI_OK) return code;
+  const NodeView* view = nullptr;
+  if (int code = LastLook(&view); code != DCMI_OK) return code;
   unsigned int logical_id = 0;
-  const int code = LogicalIdOf(node, record.physical_id, &logical_id);
+  const int code = LogicalIdOf(*view, record.physical_id, &logical_id);
   if (code == DCMI_OK) *device_logic_id = static_cast<int>(logical_id);
   return code;
 }
 
 int dcmi_get_device_phyid_from_logicid(unsigned int logicid, unsigned int* phyid) {
   if (phyid == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
-  HelloReply node;
-  if (int code = DescribeNode(&node); code != DCMI_OK) return code;
-  if (logicid >= node.device_count) return DCMI_ERR_CODE_INVALID_DEVICE_ID;
-  *phyid = node.devices[logicid];
+  const NodeView* view = nullptr;
+  if (int code = LastLook(&view); code != DCMI_OK) return code;
+  if (logicid >= view->visible_count) return DCMI_ERR_CODE_INVALID_DEVICE_ID;
+  *phyid = view->visible[logicid];
   return DCMI_OK;
 }
 
 int dcmi_get_device_logicid_from_phyid(unsigned int phyid, unsigned int* logicid) {
   if (logicid == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
-  HelloReply node;
-  if (int code = DescribeNode(&node); code != DCMI_OK) return code;
-  return LogicalIdOf(node, phyid, logicid);
+  const NodeView* view = nullptr;
+  if (int code = LastLook(&view); code != DCMI_OK) return code;
+  return LogicalIdOf(*view, phyid, logicid);
 }
 
 int dcmi_get_card_id_device_id_from_logicid(int* card_id, int* device_id,
@@ -175,11 +162,15 @@ int dcmi_get_card_id_device_id_from_logicid(int* card_id, int* device_id,
 int dcmi_get_card_id_device_id_from_phyid(int* card_id, int* device_id,
                                           unsigned int device_phy_id) {
   if (card_id == nullptr || device_id == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
-  DeviceRecord record;
-  if (int code = FindByPhysicalId(device_phy_id, &record); code != DCMI_OK) return code;
-  *card_id = static_cast<int>(record.card_id);
-  *device_id = static_cast<int>(record.device_id_in_card);
-  return DCMI_OK;
+  const NodeView* view = nullptr;
+  if (int code = LastLook(&view); code != DCMI_OK) return code;
+  for (uint32_t i = 0; i < view->count; ++i) {
+    if (view->at[i].physical_id != device_phy_id) continue;
+    *card_id = view->at[i].card;
+    *device_id = view->at[i].device;
+    return DCMI_OK;
+  }
+  return DCMI_ERR_CODE_DEVICE_NOT_EXIST;
 }
 
 int dcmi_get_device_chip_info(int card_id, int device_id, struct dcmi_chip_info* chip_info) {

@@ -1,6 +1,7 @@
 #include "hal/sim/libdcmi/node_view.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "hal/base/no_destructor.h"
 #include "hal/dcmi/dcmi_interface_api.h"
@@ -61,49 +62,14 @@ int Ask(Operation operation, uint32_t device, DriverReply* answer) {
   return Ask(request, answer);
 }
 
-// Where the devices were when this thread last looked. A hint, held against every answer, so that
-// one call of DCMI is one question to the driver. A thread's own: there is no lock that a forked
-// child could find taken.
-struct Placement {
-  uint64_t connection;  // 0: never looked
-  int devices_in_card;
-  uint32_t count;
-  uint32_t occupied;
-  struct {
-    uint32_t card;
-    uint32_t device;
-    uint32_t physical_id;
-  } at[kMaxDevices];
-};
-thread_local Placement placement;
-
-int Look() {
-  placement = {};
-  DriverReply hello;
-  if (int code = Ask(Operation::kHello, 0, &hello); code != DCMI_OK) return code;
-  const HelloReply node = hello.reply.hello;
-  for (uint32_t i = 0; i < node.device_count; ++i) {
-    DriverReply answer;
-    const int code = Ask(Operation::kDeviceRecord, node.devices[i], &answer);
-    if (code == DCMI_ERR_CODE_RESOURCE_OCCUPIED) ++placement.occupied;
-    if (code == DCMI_ERR_CODE_RESOURCE_OCCUPIED || code == DCMI_ERR_CODE_DEVICE_NOT_EXIST) continue;
-    if (code != DCMI_OK) return code;
-    const DeviceRecord& record = answer.reply.record;
-    placement.at[placement.count++] = {record.card_id, record.device_id_in_card,
-                                       record.physical_id};
-  }
-  placement.devices_in_card = DevicesInCard(node);
-  placement.connection = hello.connection;
-  return DCMI_OK;
-}
+// A hint, held against every answer about a device, so that one call of DCMI is one question to the
+// driver. A thread's own: there is no lock that a forked child could find taken.
+thread_local NodeView last_view;
 
 bool Find(int card, int device, uint32_t* physical_id) {
-  for (uint32_t i = 0; i < placement.count; ++i) {
-    if (placement.at[i].card != static_cast<uint32_t>(card) ||
-        placement.at[i].device != static_cast<uint32_t>(device)) {
-      continue;
-    }
-    *physical_id = placement.at[i].physical_id;
+  for (uint32_t i = 0; i < last_view.count; ++i) {
+    if (last_view.at[i].card != card || last_view.at[i].device != device) continue;
+    *physical_id = last_view.at[i].physical_id;
     return true;
   }
   return false;
@@ -111,46 +77,58 @@ bool Find(int card, int device, uint32_t* physical_id) {
 
 // What to say of a device that is not among those seen.
 int CodeOfAbsence(int card, int device) {
-  if (device > placement.devices_in_card) return DCMI_ERR_CODE_INVALID_DEVICE_ID;
+  if (device > last_view.devices_in_card) return DCMI_ERR_CODE_INVALID_DEVICE_ID;
   bool card_is_there = false;
-  for (uint32_t i = 0; i < placement.count; ++i) {
-    card_is_there |= placement.at[i].card == static_cast<uint32_t>(card);
+  for (uint32_t i = 0; i < last_view.count; ++i) {
+    card_is_there |= last_view.at[i].card == card;
   }
-  if (device == placement.devices_in_card && card_is_there) return DCMI_ERR_CODE_NOT_SUPPORT;
-  return placement.occupied != 0 ? DCMI_ERR_CODE_RESOURCE_OCCUPIED : DCMI_ERR_CODE_DEVICE_NOT_EXIST;
+  if (device == last_view.devices_in_card && card_is_there) return DCMI_ERR_CODE_NOT_SUPPORT;
+  return last_view.occupied != 0 ? DCMI_ERR_CODE_RESOURCE_OCCUPIED : DCMI_ERR_CODE_DEVICE_NOT_EXIST;
 }
 
 }  // namespace
 
-int DescribeNode(HelloReply* node) {
-  DriverReply answer;
-  const int code = Ask(Operation::kHello, 0, &answer);
-  if (code == DCMI_OK) *node = answer.reply.hello;
-  return code;
+int Look(const NodeView** view) {
+  last_view = {};
+  DriverReply hello;
+  if (int code = Ask(Operation::kHello, 0, &hello); code != DCMI_OK) return code;
+  NodeView seen;
+  const HelloReply& node = hello.reply.hello;
+  seen.connection = hello.connection;
+  seen.devices_in_card = node.chip_family == kFamily910C ? 2 : 1;
+  for (uint32_t i = 0; i < node.device_count; ++i) {
+    seen.visible[seen.visible_count++] = node.devices[i];
+    DriverReply answer;
+    const int code = Ask(Operation::kDeviceRecord, node.devices[i], &answer);
+    if (code == DCMI_ERR_CODE_RESOURCE_OCCUPIED) ++seen.occupied;
+    if (code == DCMI_ERR_CODE_RESOURCE_OCCUPIED || code == DCMI_ERR_CODE_DEVICE_NOT_EXIST) continue;
+    if (code != DCMI_OK) return code;
+    const DeviceRecord& record = answer.reply.record;
+    seen.at[seen.count++] = {static_cast<int>(record.card_id),
+                             static_cast<int>(record.device_id_in_card), record.physical_id};
+  }
+  last_view = seen;
+  *view = &last_view;
+  return DCMI_OK;
 }
 
-int DevicesInCard(const HelloReply& node) { return node.chip_family == kFamily910C ? 2 : 1; }
+int LastLook(const NodeView** view) {
+  *view = &last_view;
+  return last_view.connection != 0 ? DCMI_OK : Look(view);
+}
 
-int DescribeCards(CardList* list) {
-  if (int code = Look(); code != DCMI_OK) return code;
-  *list = {};
-  list->occupied_devices = placement.occupied;
-  for (uint32_t i = 0; i < placement.count; ++i) {
-    const int card = static_cast<int>(placement.at[i].card);
-    uint32_t known = 0;
-    while (known < list->count && list->cards[known].card != card) ++known;
-    if (known == list->count) list->cards[list->count++] = {card, 0};
-    ++list->cards[known].visible_devices;
-  }
-  return DCMI_OK;
+int GetDriverVersion(char (&version)[32]) {
+  DriverReply answer;
+  const int code = Ask(Operation::kHello, 0, &answer);
+  if (code == DCMI_OK) memcpy(version, answer.reply.hello.driver_version, sizeof(version));
+  return code;
 }
 
 int DescribeDevice(int card, int device, DeviceRecord* record) {
   if (card < 0 || device < 0) return DCMI_ERR_CODE_INVALID_DEVICE_ID;
-  bool looked_now = placement.connection == 0;
-  if (looked_now) {
-    if (int code = Look(); code != DCMI_OK) return code;
-  }
+  const NodeView* view = nullptr;
+  bool looked_now = last_view.connection == 0;
+  if (int code = LastLook(&view); code != DCMI_OK) return code;
   for (;;) {
     uint32_t physical_id = 0;
     int code = DCMI_ERR_CODE_DEVICE_NOT_EXIST;
@@ -158,7 +136,7 @@ int DescribeDevice(int card, int device, DeviceRecord* record) {
       DriverReply answer;
       code = Ask(Operation::kDeviceRecord, physical_id, &answer);
       *record = answer.reply.record;
-      if (code == DCMI_OK && answer.connection == placement.connection &&
+      if (code == DCMI_OK && answer.connection == last_view.connection &&
           record->card_id == static_cast<uint32_t>(card) &&
           record->device_id_in_card == static_cast<uint32_t>(device)) {
         return DCMI_OK;
@@ -167,7 +145,7 @@ int DescribeDevice(int card, int device, DeviceRecord* record) {
     }
     if (code != DCMI_ERR_CODE_DEVICE_NOT_EXIST) return code;
     if (looked_now) return CodeOfAbsence(card, device);
-    if (int looked = Look(); looked != DCMI_OK) return looked;
+    if (int looked = Look(&view); looked != DCMI_OK) return looked;
     looked_now = true;
   }
 }

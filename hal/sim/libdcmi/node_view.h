@@ -10,22 +10,28 @@ namespace npu_ipc::sim {
 // Every function here is safe for concurrent use and returns DCMI_OK or one of DCMI_ERR_CODE_*:
 // NOT_REDAY while the driver is away.
 
-// What this process sees, `devices` in the order of logical ids.
-int DescribeNode(HelloReply* node);
-
-struct CardList {
+// Which devices there are and where. As in the vendor's library, which makes its list in
+// dcmi_init, this is not asked anew for every call: what is said of a device always is.
+struct NodeView {
+  uint64_t connection = 0;  // the driver's life that this was seen in; 0: never looked
+  int devices_in_card = 0;  // DCMI's device_id_max; the controller (MCU) comes right after
+  uint32_t visible_count = 0;
+  uint32_t visible[kMaxDevices] = {};  // physical ids by logical id
+  uint32_t occupied = 0;  // visible ones that another container has: on what card is not told
   uint32_t count = 0;
-  uint32_t occupied_devices = 0;  // which another container has: DCMI does not say on what card
   struct {
     int card;
-    int visible_devices;
-  } cards[kMaxDevices] = {};
+    int device;
+    uint32_t physical_id;
+  } at[kMaxDevices] = {};
 };
-// Asks anew.
-int DescribeCards(CardList* list);
 
-// DCMI's device_id_max: how many NPUs a whole card has. The controller (MCU) comes right after.
-int DevicesInCard(const HelloReply& node);
+// Asks anew. The view is the calling thread's and lives as long as it does.
+int Look(const NodeView** view);
+// What this thread saw when it last looked; looks if it never has.
+int LastLook(const NodeView** view);
+
+int GetDriverVersion(char (&version)[32]);
 
 // INVALID_DEVICE_ID for a number that no card has, DEVICE_NOT_EXIST for what this process does not
 // see, RESOURCE_OCCUPIED for what another container has, NOT_SUPPORT for a controller.

@@ -9,10 +9,9 @@
 
 using npu_ipc::sim::DescribeDevice;
 using npu_ipc::sim::DescribeLink;
-using npu_ipc::sim::DescribeNode;
 using npu_ipc::sim::DeviceRecord;
-using npu_ipc::sim::DevicesInCard;
-using npu_ipc::sim::HelloReply;
+using npu_ipc::sim::LastLook;
+using npu_ipc::sim::NodeView;
 using npu_ipc::sim::ProcessList;
 
 int dcmi_get_device_health(int card_id, int device_id, unsigned int* health) {
@@ -116,10 +115,10 @@ int dcmi_get_topo_info_by_device_id(int card_id1, int device_id1, int card_id2, 
 int dcmi_get_affinity_cpu_info_by_device_id(int card_id, int device_id, char* affinity_cpu,
                                             int* length) {
   if (affinity_cpu == nullptr || length == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
-  HelloReply node;
-  if (int code = DescribeNode(&node); code != DCMI_OK) return code;
+  const NodeView* view = nullptr;
+  if (int code = LastLook(&view); code != DCMI_OK) return code;
   // Supported on 910B, and on 910C of one main board alone (driver: dcmi_npu_link_intf.c).
-  if (DevicesInCard(node) != 1) return DCMI_ERR_CODE_NOT_SUPPORT;
+  if (view->devices_in_card != 1) return DCMI_ERR_CODE_NOT_SUPPORT;
   DeviceRecord record;
   if (int code = DescribeDevice(card_id, device_id, &record); code != DCMI_OK) return code;
   const size_t bytes = strnlen(record.cpu_affinity, sizeof(record.cpu_affinity) - 1);

@@ -229,6 +229,7 @@ TEST_F(LibdcmiTest, TheControllerComesAfterTheNpus) {
   for (const auto& [node, npus] : kNodes) {
     driver_.reset();
     StartNode(node);
+    ASSERT_EQ(DCMI(dcmi_init)(), DCMI_OK);
     int max = 0;
     int mcu = 0;
     int cpu = 0;
