@@ -135,6 +135,7 @@ void Client::Close() {
   mutex_.Lock();
   Connection* const connection = connection_;
   connection_ = nullptr;
+  events_.CloseDescriptors();  // now, not with the thread's reference
   mutex_.Unlock();
   if (connection != nullptr) {
     connection->Shutdown();

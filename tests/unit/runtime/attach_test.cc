@@ -336,12 +336,20 @@ TEST_F(AttachTest, AFailedCloseIsToldAndTheMappingEnds) {
 
 TEST_F(AttachTest, CloseLeavesMappingsMapped) {
   Open();
-  Attach("r", 50, /*peer_access=*/true);
+  npu_ipc_mapping* mapping = nullptr;
+  auto attached = AttachLater("r", &mapping);
+  const auto request = connection_->Receive<wire::Attach>(wire::MessageType::kAttach);
+  // A device of its own: what stays enabled after close stays for the tests that follow, too.
+  wire::Grant grant = MakeGrant(50, /*peer_access=*/true);
+  grant.exporter_physical_device = 9;
+  connection_->Send(grant, wire::MessageType::kGrant, request.header.request_id);
+  connection_->Receive<wire::Imported>(wire::MessageType::kImported);
+  ASSERT_EQ(attached.get(), NPU_IPC_OK);
   npu_ipc_close(client_);
   client_ = nullptr;
   EXPECT_TRUE(connection_->Ended());
   EXPECT_EQ(FakeVendor::Get().imported()[GrantKey()], 1);
-  EXPECT_THAT(FakeVendor::Get().peers(), ElementsAre("0>1"));
+  EXPECT_THAT(FakeVendor::Get().peers(), ElementsAre("0>9"));
 }
 
 }  // namespace
