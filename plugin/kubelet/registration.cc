@@ -2,6 +2,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <condition_variable>
 #include <mutex>
 #include <utility>
 
@@ -35,22 +36,30 @@ Status FromGrpc(const grpc::Status& status, const RegistrationRequest& request) 
 
 }  // namespace
 
-// Lives until gRPC has called back and the Registration is gone.
+// All of it is freed by the Registration's owner, after the callback: where a thread of gRPC's frees the last channel,
+// that thread would have to end itself (gRPC 1.51: CallbackAlternativeCQ::Unref joins its threads).
 struct Registration::Call {
   RegistrationRequest request;
+  std::function<void(Status)> done;  // guarded by mutex; empty when nobody wants to know any more
   std::unique_ptr<v1beta1::Registration::Stub> stub;
   grpc::ClientContext context;
   v1beta1::RegisterRequest message;
   v1beta1::Empty response;
+};
+
+// What the callback still touches when the owner may already be freeing the Call.
+struct Registration::Answer {
   std::mutex mutex;
-  std::function<void(Status)> done;  // guarded by mutex; empty once called or abandoned
+  std::condition_variable arrived_changed;
+  bool arrived = false;
 };
 
 std::unique_ptr<Registration> Registration::Start(const RegistrationRequest& request,
                                                   Duration timeout,
                                                   std::function<void(Status)> done) {
-  auto call = std::make_shared<Call>();
+  auto call = std::make_unique<Call>();
   call->request = request;
+  call->done = std::move(done);
   call->stub = v1beta1::Registration::NewStub(Dial(request.kubelet_socket));
   call->context.set_deadline(std::chrono::system_clock::now() +
                              std::chrono::ceil<std::chrono::milliseconds>(timeout));
@@ -58,24 +67,31 @@ std::unique_ptr<Registration> Registration::Start(const RegistrationRequest& req
   call->message.set_endpoint(request.endpoint);
   call->message.set_resource_name(request.resource_name);
   call->message.mutable_options()->set_get_preferred_allocation_available(true);
-  call->done = std::move(done);
-  call->stub->async()->Register(&call->context, &call->message, &call->response,
-                                [call](const grpc::Status& status) {
-                                  const std::lock_guard lock(call->mutex);
-                                  if (call->done) call->done(FromGrpc(status, call->request));
-                                  call->done = nullptr;
-                                });
-  return std::unique_ptr<Registration>(new Registration(std::move(call)));
+  Call* const started = call.get();
+  auto answer = std::make_shared<Answer>();
+  std::unique_ptr<Registration> registration(new Registration(std::move(call), answer));
+  started->stub->async()->Register(&started->context, &started->message, &started->response,
+                                   [started, answer](const grpc::Status& status) {
+                                     const std::lock_guard lock(answer->mutex);
+                                     if (started->done)
+                                       started->done(FromGrpc(status, started->request));
+                                     answer->arrived = true;
+                                     answer->arrived_changed.notify_all();
+                                   });
+  return registration;
 }
 
-Registration::Registration(std::shared_ptr<Call> call) : call_(std::move(call)) {}
+Registration::Registration(std::unique_ptr<Call> call, std::shared_ptr<Answer> answer)
+    : call_(std::move(call)), answer_(std::move(answer)) {}
 
 Registration::~Registration() {
   {
-    const std::lock_guard lock(call_->mutex);
+    const std::lock_guard lock(answer_->mutex);
     call_->done = nullptr;
   }
   call_->context.TryCancel();
+  std::unique_lock lock(answer_->mutex);
+  answer_->arrived_changed.wait(lock, [this] { return answer_->arrived; });
 }
 
 }  // namespace npu_ipc::kubelet

@@ -16,7 +16,7 @@ struct RegistrationRequest {
   std::string resource_name;
 };
 
-// A Register call on its way. Destroying it cancels the call.
+// A Register call on its way. Destroying it cancels the call, which takes no time.
 class Registration {
  public:
   // Calls Register and `done`, once, on another thread, unless the object is destroyed before. The
@@ -31,8 +31,11 @@ class Registration {
 
  private:
   struct Call;
-  explicit Registration(std::shared_ptr<Call> call);
-  std::shared_ptr<Call> call_;
+  struct Answer;
+  Registration(std::unique_ptr<Call> call, std::shared_ptr<Answer> answer);
+
+  const std::unique_ptr<Call> call_;
+  const std::shared_ptr<Answer> answer_;
 };
 
 }  // namespace npu_ipc::kubelet
