@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "acl/acl.h"
 #include "hal/sim/libascendcl/arguments.h"
 
@@ -13,10 +15,11 @@ aclError CheckConfig(const char* function, const aclrtMallocConfig* cfg) {
   if (cfg == nullptr || cfg->numAttrs == 0) return ACL_SUCCESS;
   if (cfg->attrs == nullptr) return InvalidArgument(function, "cfg->attrs is null");
   for (size_t i = 0; i < cfg->numAttrs; ++i) {
-    if (cfg->attrs[i].attr != ACL_RT_MEM_ATTR_MODULE_ID &&
-        cfg->attrs[i].attr != ACL_RT_MEM_ATTR_RSV) {
-      return NotBuiltWith(function,
-                          "with attribute " + std::to_string(static_cast<int>(cfg->attrs[i].attr)));
+    int attribute = 0;  // a C program may have any number there
+    static_assert(sizeof(attribute) == sizeof(cfg->attrs[i].attr));
+    memcpy(&attribute, &cfg->attrs[i].attr, sizeof(attribute));
+    if (attribute != ACL_RT_MEM_ATTR_MODULE_ID && attribute != ACL_RT_MEM_ATTR_RSV) {
+      return NotBuiltWith(function, "with attribute " + std::to_string(attribute));
     }
   }
   return ACL_SUCCESS;

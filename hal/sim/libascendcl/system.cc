@@ -1,5 +1,7 @@
 #include <string.h>
 
+#include <mutex>
+
 #include "acl/acl.h"
 #include "hal/sim/libascendcl/arguments.h"
 
@@ -24,9 +26,12 @@ aclError aclrtPeekAtLastError(aclrtLastErrLevel level) {
 }
 
 const char* aclrtGetSocName() {
-  constexpr size_t kNameBytes = 32;
-  thread_local char name[kNameBytes];
-  return rt::SocName(name, sizeof(name)) == ACL_SUCCESS ? name : nullptr;
+  // Programs keep the pointer: written once, when the driver first answers.
+  static constinit std::mutex mutex;
+  static constinit char name[32] = {};
+  std::lock_guard<std::mutex> lock(mutex);
+  if (name[0] == '\0' && rt::SocName(name, sizeof(name)) != ACL_SUCCESS) return nullptr;
+  return name;
 }
 
 aclError aclrtGetVersion(int32_t* majorVersion, int32_t* minorVersion, int32_t* patchVersion) {

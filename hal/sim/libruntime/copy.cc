@@ -45,7 +45,7 @@ RtResult<Place> Locate(const AddressSpace& addresses, const void* pointer, size_
   return place;
 }
 
-RtStatus CheckKind(const Route& route, aclrtMemcpyKind kind) {
+RtStatus CheckKind(const Route& route, int kind) {
   bool to_device = false;
   bool from_device = false;
   switch (kind) {
@@ -70,14 +70,13 @@ RtStatus CheckKind(const Route& route, aclrtMemcpyKind kind) {
       }
       return {};
     default:
-      return RtStatus(ACL_ERROR_RT_PARAM_INVALID,
-                      "no kind of copy " + std::to_string(static_cast<int>(kind)));
+      return RtStatus(ACL_ERROR_RT_PARAM_INVALID, "no kind of copy " + std::to_string(kind));
   }
   if (route.destination.on_device() == to_device && route.source.on_device() == from_device) {
     return {};
   }
   return RtStatus(ACL_ERROR_RT_PARAM_INVALID,
-                  "copy kind " + std::to_string(static_cast<int>(kind)) +
+                  "copy kind " + std::to_string(kind) +
                       " does not fit: the destination is on the " +
                       (route.destination.on_device() ? "device" : "host") + ", the source on the " +
                       (route.source.on_device() ? "device" : "host"));

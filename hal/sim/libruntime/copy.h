@@ -16,7 +16,7 @@ struct CopyRequest {
   size_t room;  // at the destination
   const void* source;
   size_t count;
-  aclrtMemcpyKind kind;
+  int kind;  // aclrtMemcpyKind; a number, as a C program may pass any
 };
 
 struct FillRequest {

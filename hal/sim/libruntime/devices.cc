@@ -179,6 +179,8 @@ RtStatus Devices::Open(uint32_t physical) {
     RtResult<DriverReply> answer =
         CallDriver(request, "opening device " + std::to_string(physical));
     if (!answer.ok()) return answer.status();
+    // A driver that was started anew has another validity page.
+    if (view_ != nullptr && view_->connection != answer->connection) view_.reset();
   }
   ++opens_[physical];
   return {};

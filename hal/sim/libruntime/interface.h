@@ -26,7 +26,7 @@ NPU_IPC_SIM_RT_API const char* RecentMessage();
 // Process. Init is 100002 when it was called before, Finalize 100001 before and 100037 after.
 NPU_IPC_SIM_RT_API rtError_t Init();
 NPU_IPC_SIM_RT_API rtError_t Finalize();
-// Into `text` of at least 32 bytes; 207004 without a driver.
+// Into `text`, cut to `capacity`; 507899 without a driver.
 NPU_IPC_SIM_RT_API rtError_t SocName(char* text, size_t capacity);
 NPU_IPC_SIM_RT_API rtError_t DriverVersion(char* text, size_t capacity);
 

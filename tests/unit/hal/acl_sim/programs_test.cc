@@ -1,6 +1,7 @@
 // Whole programs over the libraries: linked, loading, and with a preloaded library in between.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
 #include <filesystem>
 #include <string>
@@ -21,7 +22,15 @@ std::string Beside(const std::string& name) {
 std::vector<std::string> OutputOf(const std::string& program, const std::string& preload) {
   ChildProcess::Options options;
   options.arguments = {Beside(program)};
-  if (!preload.empty()) options.environment["LD_PRELOAD"] = Beside(preload);
+  // Where a program finds the vendor's libraries; its own search path does not count for dlopen under
+  // the sanitizers, whose dlopen is the caller then.
+  options.environment["LD_LIBRARY_PATH"] = Beside("../lib/npu-ipc-sim");
+  if (!preload.empty()) {
+    options.environment["LD_PRELOAD"] = Beside(preload);
+    const char* const sanitizer = ::getenv("ASAN_OPTIONS");
+    options.environment["ASAN_OPTIONS"] =
+        std::string(sanitizer != nullptr ? sanitizer : "") + ":verify_asan_link_order=0";
+  }
   std::vector<std::string> lines;
   Result<ChildProcess> started = ChildProcess::Start(options);
   EXPECT_TRUE(started.ok()) << started.status().message();
