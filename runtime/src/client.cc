@@ -73,7 +73,11 @@ Text NotConnected(npu_ipc_status status, const char* socket_path) {
 }  // namespace
 
 Client::Client(ProcessState* process)
-    : pid_(process->pid), process_(process), exporter_(this), importer_(this) {}
+    : pid_(process->pid),
+      process_(process),
+      id_(process->next_client_id.fetch_add(1, std::memory_order_relaxed)),
+      exporter_(this),
+      importer_(this) {}
 
 Client::~Client() {
   if (connection_ != nullptr) connection_->Release();
@@ -144,7 +148,7 @@ void Client::Close() {
   // Mappings that were not detached stay, and with them the peer access that they need.
   Text ignored;
   const hal::acl::IpcTable* const vendor = mapped ? nullptr : FindVendor(&ignored);
-  if (vendor != nullptr) process_->peers.DisableAll(*vendor, this);
+  if (vendor != nullptr) process_->peers.DisableAll(*vendor, id_);
   ReleaseReference();
 }
 

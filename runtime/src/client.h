@@ -75,6 +75,7 @@ class Client {
   npu_ipc_status NextEvent(Deadline deadline, npu_ipc_event* event);
   int EventDescriptor();
 
+  uint64_t id() const { return id_; }
   uint32_t timeout_ms() const { return timeout_ms_; }
   ProcessState& process() { return *process_; }
   Exporter& exporter() { return exporter_; }
@@ -120,6 +121,7 @@ class Client {
 
   const pid_t pid_;
   ProcessState* const process_;
+  const uint64_t id_;  // no other client of this process has had it
   char socket_path_[108] = {};
   uint32_t timeout_ms_ = 0;
   std::atomic<uint32_t> references_{1};  // the program's, and the thread's

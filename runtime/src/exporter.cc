@@ -197,7 +197,7 @@ wire::Status Exporter::LetIn(const wire::Admit& admit, const char* key, const Th
   }
   if (admit.enable_peer_access != 0) {
     const npu_ipc_status status = client_->process().peers.Enable(
-        *vendor, client_, device.user_device, device.physical_device,
+        *vendor, client_->id(), device.user_device, device.physical_device,
         admit.importer_physical_device, deadline, code, &error);
     if (status != NPU_IPC_OK) {
       client_->Fail(status, error, *code);

@@ -123,7 +123,7 @@ npu_ipc_status Importer::Import(const hal::acl::IpcTable& vendor, Mapping* mappi
   hal::acl::Error code = hal::acl::kSuccess;
   if (grant.enable_peer_access != 0) {
     const npu_ipc_status status = client_->process().peers.Enable(
-        vendor, client_, mapping->device.user_device, mapping->device.physical_device,
+        vendor, client_->id(), mapping->device.user_device, mapping->device.physical_device,
         grant.exporter_physical_device, deadline, &code, &error);
     if (status != NPU_IPC_OK) {
       const wire::Status failure = PeerFailure(code);

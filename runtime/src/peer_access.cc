@@ -5,14 +5,14 @@
 
 namespace npu_ipc::runtime {
 
-PeerAccess::Use* PeerAccess::Find(const void* client, uint32_t own, uint32_t peer, bool others) {
+PeerAccess::Use* PeerAccess::Find(uint64_t client, uint32_t own, uint32_t peer, bool others) {
   for (Use* use = uses_.front(); use != nullptr; use = uses_.Next(use)) {
     if (use->own == own && use->peer == peer && (use->client == client) != others) return use;
   }
   return nullptr;
 }
 
-npu_ipc_status PeerAccess::Enable(const hal::acl::IpcTable& vendor, const void* client,
+npu_ipc_status PeerAccess::Enable(const hal::acl::IpcTable& vendor, uint64_t client,
                                   uint32_t own_user, uint32_t own, uint32_t peer, Deadline deadline,
                                   hal::acl::Error* code, Text* error) {
   if (vendor.enable_peer_access == nullptr) {
@@ -65,7 +65,7 @@ npu_ipc_status PeerAccess::Enable(const hal::acl::IpcTable& vendor, const void* 
   return NPU_IPC_VENDOR_ERROR;
 }
 
-void PeerAccess::Disable(const hal::acl::IpcTable& vendor, const void* client, uint32_t own,
+void PeerAccess::Disable(const hal::acl::IpcTable& vendor, uint64_t client, uint32_t own,
                          uint32_t peer) {
   mutex_.Lock();
   Use* const use = Find(client, own, peer, false);
@@ -88,7 +88,7 @@ void PeerAccess::Disable(const hal::acl::IpcTable& vendor, const void* client, u
   Delete(use);
 }
 
-void PeerAccess::DisableAll(const hal::acl::IpcTable& vendor, const void* client) {
+void PeerAccess::DisableAll(const hal::acl::IpcTable& vendor, uint64_t client) {
   for (;;) {
     mutex_.Lock();
     const Use* use = uses_.front();

@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include <atomic>
+
 #include "runtime/src/export_table.h"
 #include "runtime/src/peer_access.h"
 
@@ -12,6 +14,7 @@ struct ProcessState {
   pid_t pid = 0;
   ExportTable exports;
   PeerAccess peers;
+  std::atomic<uint64_t> next_client_id{1};
 };
 
 // This process' state; null when the host is out of memory. A forked child gets one of its own: its

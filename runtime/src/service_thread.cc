@@ -165,7 +165,7 @@ void ServiceThread::ReleasePeer(const wire::PeerRelease& release) {
   Text ignored;
   const hal::acl::IpcTable* const vendor = FindVendor(&ignored);
   if (vendor == nullptr) return;
-  client_->process().peers.Disable(*vendor, client_, release.own_physical_device,
+  client_->process().peers.Disable(*vendor, client_->id(), release.own_physical_device,
                                    release.peer_physical_device);
 }
 

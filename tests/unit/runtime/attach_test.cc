@@ -339,9 +339,10 @@ TEST_F(AttachTest, CloseLeavesMappingsMapped) {
   npu_ipc_mapping* mapping = nullptr;
   auto attached = AttachLater("r", &mapping);
   const auto request = connection_->Receive<wire::Attach>(wire::MessageType::kAttach);
-  // A device of its own: what stays enabled after close stays for the tests that follow, too.
+  // A device of its own each time: what stays enabled after close stays for what follows, too.
+  static uint32_t exporter_device = 100;
   wire::Grant grant = MakeGrant(50, /*peer_access=*/true);
-  grant.exporter_physical_device = 9;
+  grant.exporter_physical_device = ++exporter_device;
   connection_->Send(grant, wire::MessageType::kGrant, request.header.request_id);
   connection_->Receive<wire::Imported>(wire::MessageType::kImported);
   ASSERT_EQ(attached.get(), NPU_IPC_OK);
@@ -349,7 +350,13 @@ TEST_F(AttachTest, CloseLeavesMappingsMapped) {
   client_ = nullptr;
   EXPECT_TRUE(connection_->Ended());
   EXPECT_EQ(FakeVendor::Get().imported()[GrantKey()], 1);
-  EXPECT_THAT(FakeVendor::Get().peers(), ElementsAre("0>9"));
+  const std::string pair = "0>" + std::to_string(exporter_device);
+  EXPECT_THAT(FakeVendor::Get().peers(), ElementsAre(pair));
+  // Nor does another client that comes and goes end it.
+  Open();
+  npu_ipc_close(client_);
+  client_ = nullptr;
+  EXPECT_THAT(FakeVendor::Get().peers(), ElementsAre(pair));
 }
 
 }  // namespace
