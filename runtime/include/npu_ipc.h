@@ -22,7 +22,10 @@
  *  7. Vendor calls are made on the calling thread in publish, attach, detach and withdraw, and need
  * its current context (aclrtSetDevice or aclrtSetCurrentContext). Whitelisting runs on the
  * library's one thread, with the context that publish captured.
- *  8. The vendor's library must be loaded by the program itself: this one never loads it.
+ *  8. The vendor's library must be loaded by the program itself, in whatever way: this one never loads
+ * it.
+ *  9. A broker that is restarted costs nothing that is mapped: mappings go on, publish and attach
+ * connect again by themselves. Regions are lost to new importers (EVENT_REGION_LOST): publish again.
  */
 #ifndef NPU_IPC_H_
 #define NPU_IPC_H_
@@ -117,9 +120,10 @@ typedef struct npu_ipc_open_options {
  * VERSION_MISMATCH, LIMIT. */
 NPU_IPC_API npu_ipc_status npu_ipc_open(const npu_ipc_open_options* options,
                                         npu_ipc_client** client) NPU_IPC_NOEXCEPT;
-/* Ends the client. Its published regions are withdrawn without waiting for importers, and mappings
- * that were not detached stay mapped until the process ends: detach and withdraw first. NULL is
- * ignored. */
+/* Ends the client, and every region and mapping object of it. Its published regions are withdrawn
+ * without waiting for importers, and mappings that were not detached stay mapped until the process
+ * ends: detach and withdraw first. Waits for the library's thread to end, at most the open timeout.
+ * NULL is ignored. */
 NPU_IPC_API void npu_ipc_close(npu_ipc_client* client) NPU_IPC_NOEXCEPT;
 
 typedef struct npu_ipc_identity {
@@ -149,8 +153,10 @@ typedef struct npu_ipc_publish_options {
  * allocation: a device pointer as aclrtMalloc gave it, aligned to a page table entry (2 MiB with
  * HUGE_FIRST, else 4 KiB); every importer can reach all of it, not only the view. One key is made
  * for an allocation, however many names it has. The memory must stay allocated until withdraw
- * returns. NAME_TAKEN, ROLE_DENIED, NOT_IN_GROUP, LIMIT, VENDOR_ERROR, NO_VENDOR_LIBRARY,
- * INVALID_ARGUMENT. */
+ * returns, and the calling thread's context, with which importers are let in: destroying it ends the
+ * region (EVENT_REGION_LOST). Waits at most the open timeout. NAME_TAKEN, ROLE_DENIED, NOT_IN_GROUP,
+ * LIMIT, NO_BROKER, TIMED_OUT, VENDOR_ERROR, NO_VENDOR_LIBRARY, INVALID_ARGUMENT (also where the
+ * allocation is published already with another size). */
 NPU_IPC_API npu_ipc_status npu_ipc_publish(npu_ipc_client* client, const char* name, void* dev_ptr,
                                            size_t bytes, const npu_ipc_publish_options* options,
                                            npu_ipc_region** region) NPU_IPC_NOEXCEPT;
@@ -159,16 +165,22 @@ typedef struct npu_ipc_region_info {
   size_t struct_bytes;
   uint64_t generation;
   uint32_t device;   /* physical id */
-  int32_t withdrawn; /* 1: no longer published (the broker lost it, or its context was destroyed) */
+  int32_t withdrawn; /* 1: lets nobody new in: withdraw was called, the broker that knew it went
+                        away, or its context was destroyed */
 } npu_ipc_region_info;
 NPU_IPC_API npu_ipc_status npu_ipc_region_get_info(npu_ipc_region* region,
                                                    npu_ipc_region_info* info) NPU_IPC_NOEXCEPT;
 
-/* Takes the region back: importers are told, the call waits up to `drain_ms` for them to detach,
- * then closes the export and frees `region`. STILL_HELD: importers had not detached; the last error
- * names them, the region stays published to nobody new, and withdraw may be called again. With
- * `force` non-zero it is closed all the same: the driver then pulls the pages away and the
- * importers' next access fails on the device. */
+/* Takes the region back: importers are told, the call waits up to `drain_ms` for them to detach (and
+ * at most the open timeout longer for the broker's answer), then closes the export and frees
+ * `region`. Where the allocation has other names, only this name ends. The region is kept, and
+ * withdraw may be called again, on
+ *   STILL_HELD: importers had not detached; the last error names them;
+ *   DISCONNECTED, TIMED_OUT: the broker that knows the importers is gone, or does not answer;
+ *   VENDOR_ERROR with vendor code 107002: the calling thread has no context.
+ * With `force` non-zero the first two close the export all the same: the driver then pulls the pages
+ * away and the importers' next access fails on the device. Any other VENDOR_ERROR: the vendor's close
+ * failed; `region` is freed. */
 NPU_IPC_API npu_ipc_status npu_ipc_withdraw(npu_ipc_region* region, uint32_t drain_ms,
                                             int force) NPU_IPC_NOEXCEPT;
 
@@ -181,7 +193,8 @@ typedef struct npu_ipc_attach_options {
 /* Attaches to the region `name` of the group, on the device of the calling thread's context. Waits
  * until it is published. The pointer reaches the same memory as the exporter's: no copy is made.
  * TIMED_OUT (no exporter on this node, or it did not answer), ROLE_DENIED, NOT_IN_GROUP,
- * EXPORTER_GONE, EXPORTER_FAILED, UNREACHABLE, PEER_LIMIT, VENDOR_ERROR, NO_VENDOR_LIBRARY. */
+ * EXPORTER_GONE, EXPORTER_FAILED, UNREACHABLE, PEER_LIMIT, NO_BROKER, VENDOR_ERROR,
+ * NO_VENDOR_LIBRARY. Each attach is a mapping of its own, also of the same region: detach each. */
 NPU_IPC_API npu_ipc_status npu_ipc_attach(npu_ipc_client* client, const char* name,
                                           const npu_ipc_attach_options* options,
                                           npu_ipc_mapping** mapping) NPU_IPC_NOEXCEPT;
@@ -211,8 +224,8 @@ NPU_IPC_API npu_ipc_status npu_ipc_mapping_get_info(npu_ipc_mapping* mapping,
                                                     npu_ipc_mapping_info* info) NPU_IPC_NOEXCEPT;
 
 /* Closes the mapping and frees `mapping`: no copy or kernel may use the pointer any more. The
- * library never does this by itself. VENDOR_ERROR: the vendor's close failed; `mapping` is freed
- * all the same. */
+ * library never does this by itself, and it needs no broker. VENDOR_ERROR: the vendor's close failed;
+ * `mapping` is freed all the same, but for vendor code 107002: the calling thread has no context. */
 NPU_IPC_API npu_ipc_status npu_ipc_detach(npu_ipc_mapping* mapping) NPU_IPC_NOEXCEPT;
 
 typedef enum npu_ipc_event_type {
@@ -230,8 +243,8 @@ typedef struct npu_ipc_event {
   npu_ipc_region* region;   /* or NULL */
 } npu_ipc_event;
 
-/* The next event of this client, oldest first; waits up to `timeout_ms`. NO_EVENT when none came.
- * Events of a mapping or region that was ended meanwhile are dropped. */
+/* The next event of this client, oldest first; waits up to `timeout_ms`. NO_EVENT when none came. Of
+ * one mapping or region only the latest event waits, and none once it has ended. */
 NPU_IPC_API npu_ipc_status npu_ipc_next_event(npu_ipc_client* client, uint32_t timeout_ms,
                                               npu_ipc_event* event) NPU_IPC_NOEXCEPT;
 /* A descriptor that is readable while an event waits, for poll(2); the client's: do not read or

@@ -67,7 +67,7 @@ class Client {
   // A request id that no answer is awaited for.
   uint64_t NextRequestId() { return next_request_id_.fetch_add(1, std::memory_order_relaxed); }
 
-  // Records what failed, for npu_ipc_last_error, and returns `status`.
+  // Records what failed, for npu_ipc_last_error, and returns `status`. For the program's calls only.
   npu_ipc_status Fail(npu_ipc_status status, const Text& error, int32_t vendor_code = 0);
   void CopyLastError(char* text, size_t bytes);
   int32_t LastVendorCode();

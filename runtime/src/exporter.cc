@@ -190,8 +190,7 @@ wire::Status Exporter::LetIn(const wire::Admit& admit, const char* key, const Th
   if (vendor == nullptr || admit.importer_host_pid <= 0) return wire::Status::kInternal;
   *code = vendor->set_current_context(device.context);
   if (*code != hal::acl::kSuccess) {
-    client_->Fail(NPU_IPC_VENDOR_ERROR, DescribeVendorError("aclrtSetCurrentContext", *code),
-                  *code);
+    RawLog(DescribeVendorError("aclrtSetCurrentContext", *code));
     Lose(admit.region_id);
     return wire::Status::kExporterFailed;
   }
@@ -200,14 +199,14 @@ wire::Status Exporter::LetIn(const wire::Admit& admit, const char* key, const Th
         *vendor, client_->id(), device.user_device, device.physical_device,
         admit.importer_physical_device, deadline, code, &error);
     if (status != NPU_IPC_OK) {
-      client_->Fail(status, error, *code);
+      RawLog(error);
       return PeerFailure(*code);
     }
   }
   int32_t pid = admit.importer_host_pid;
   *code = vendor->set_import_pid(key, &pid, 1);
   if (*code == hal::acl::kSuccess) return wire::Status::kOk;
-  client_->Fail(NPU_IPC_VENDOR_ERROR, DescribeVendorError("aclrtIpcMemSetImportPid", *code), *code);
+  RawLog(DescribeVendorError("aclrtIpcMemSetImportPid", *code));
   return wire::Status::kExporterFailed;
 }
 

@@ -63,7 +63,8 @@ class Exporter {
  private:
   static void OnPublished(void* region, const Message& reply, uint64_t connection_id);
   npu_ipc_status AskToWithdraw(Region* region, uint32_t drain_ms, bool force);
-  // Whitelists, on the service thread. kOk, or why not with `*code`.
+  // Whitelists, on the service thread. kOk, or why not with `*code`: told to the broker and to the
+  // log, not to the last error, which is about the program's own calls.
   wire::Status LetIn(const wire::Admit& admit, const char* key, const ThreadDevice& device,
                      Deadline deadline, hal::acl::Error* code);
   void Lose(uint64_t region_id);
