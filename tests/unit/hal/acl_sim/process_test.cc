@@ -115,6 +115,40 @@ TEST_F(ProcessTest, ADriverThatIsGoneIsAFailureThatSaysSo) {
   });
 }
 
+TEST_F(ProcessTest, ADriverThatWasStartedAnewServesWhoSetsItsDeviceAgain) {
+  Peer user([](int input, int output) {
+    ASSERT_EQ(aclrtSetDevice(0), ACL_SUCCESS);
+    SendLine(output, "ready");
+    const std::string key = ReceiveLine(input);
+    EXPECT_EQ(aclrtResetDevice(0), ACL_SUCCESS);
+    ASSERT_EQ(aclrtSetDevice(0), ACL_SUCCESS);
+    void* imported = nullptr;
+    ASSERT_EQ(aclrtIpcMemImportByKey(&imported, key.c_str(), 0), ACL_SUCCESS);
+    char byte = 0;
+    EXPECT_EQ(aclrtMemcpy(&byte, 1, imported, 1, ACL_MEMCPY_DEVICE_TO_HOST), ACL_SUCCESS);
+    EXPECT_EQ(byte, 7);
+  });
+  EXPECT_EQ(user.Receive(), "ready");
+  driver_.Kill();
+  const SimulatedDriver restarted;
+  Peer exporter([](int input, int output) {
+    ASSERT_EQ(aclrtSetDevice(0), ACL_SUCCESS);
+    void* pointer = nullptr;
+    ASSERT_EQ(aclrtMalloc(&pointer, 4096, ACL_MEM_MALLOC_HUGE_FIRST), ACL_SUCCESS);
+    ASSERT_EQ(aclrtMemset(pointer, 4096, 7, 4096), ACL_SUCCESS);
+    char key[65] = {};
+    ASSERT_EQ(aclrtIpcMemGetExportKey(pointer, 4096, key, sizeof(key),
+                                      ACL_RT_IPC_MEM_EXPORT_FLAG_DISABLE_PID_VALIDATION),
+              ACL_SUCCESS);
+    SendLine(output, key);
+    ReceiveLine(input);
+  });
+  user.Send(exporter.Receive());
+  EXPECT_EQ(user.Finish(), 0);
+  exporter.Send("done");
+  EXPECT_EQ(exporter.Finish(), 0);
+}
+
 // Declared and exported, and honest about it.
 TEST(NotBuiltTest, EachFunctionSaysThatItIsNot) {
   const char* const functions[] = {
