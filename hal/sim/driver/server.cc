@@ -6,7 +6,10 @@
 #include <sys/epoll.h>
 
 #include <chrono>
+#include <iterator>
 #include <utility>
+
+#include "hal/base/posix_error.h"
 
 namespace npu_ipc::sim {
 namespace {
@@ -38,12 +41,19 @@ Result<std::unique_ptr<Server>> Server::Create(EventLoop& loop, Driver& driver,
       loop.Watch(self->listener_->fd(), EPOLLIN, [self](uint32_t) { self->OnAccept(); });
   if (!watch.ok()) return watch.status();
   self->listener_watch_ = *watch;
+  self->pidfds_.Reset(::epoll_create1(EPOLL_CLOEXEC));
+  if (!self->pidfds_) return PosixError(errno, "epoll_create1");
+  const Result<EventLoop::WatchId> ends =
+      loop.Watch(self->pidfds_.get(), EPOLLIN, [self](uint32_t) { self->EndEndedProcesses(); });
+  if (!ends.ok()) return ends.status();
+  self->pidfds_watch_ = *ends;
   return server;
 }
 
 Server::~Server() {
   loop_.Cancel(resume_timer_);
   loop_.Unwatch(listener_watch_);
+  loop_.Unwatch(pidfds_watch_);
   while (!processes_.empty()) EndProcess(processes_.begin()->first);
 }
 
@@ -110,12 +120,24 @@ Status Server::AdmitProcess(PeerProcess peer) {
   if (!ProcessAlive(peer.pidfd.get())) {
     return {StatusCode::kNotFound, "process " + std::to_string(pid) + " has ended"};
   }
-  const Result<EventLoop::WatchId> watch =
-      loop_.Watch(peer.pidfd.get(), EPOLLIN, [this, pid](uint32_t) { EndProcess(pid); });
-  if (!watch.ok()) return watch.status();
-  processes_.emplace(pid, Process{std::move(peer.pidfd), peer.start_time_ticks, *watch, {}});
+  epoll_event event = {};
+  event.events = EPOLLIN;
+  event.data.fd = pid;
+  if (::epoll_ctl(pidfds_.get(), EPOLL_CTL_ADD, peer.pidfd.get(), &event) != 0) {
+    return PosixError(errno, "watch process " + std::to_string(pid));
+  }
+  processes_.emplace(pid, Process{std::move(peer.pidfd), peer.start_time_ticks, {}});
   driver_.SetFacts(*facts);
   return Status::Ok();
+}
+
+void Server::EndEndedProcesses() {
+  epoll_event events[16];
+  int count = 0;
+  do {
+    count = ::epoll_wait(pidfds_.get(), events, std::size(events), 0);
+    for (int i = 0; i < count; ++i) EndProcess(events[i].data.fd);
+  } while (count == static_cast<int>(std::size(events)));
 }
 
 void Server::OnReadable(ConnectionId id) {
@@ -131,6 +153,10 @@ bool Server::ReadRequest(ConnectionId id) {
   const Result<ReceivedMessage> received =
       ReceiveMessage(connection.fd.get(), &request, sizeof(request));
   if (received.ok() && received->would_block) return false;
+  // The loop knows no order among descriptors: a request may come up before the end of a process
+  // that its sender has seen end.
+  EndEndedProcesses();
+  if (connections_.count(id) == 0) return false;  // the sender's own
   bool keep = false;
   if (received.ok() && !received->end_of_stream) {
     if (received->bytes != sizeof(request) || request.version != kProtocolVersion) {
@@ -202,7 +228,7 @@ void Server::EndProcess(pid_t pid) {
     loop_.Unwatch(connection->second.watch);
     connections_.erase(connection);
   }
-  loop_.Unwatch(process->second.watch);
+  ::epoll_ctl(pidfds_.get(), EPOLL_CTL_DEL, process->second.pidfd.get(), nullptr);
   processes_.erase(process);
   driver_.EndProcess(pid);
 }

@@ -44,7 +44,6 @@ class Server {
   struct Process {
     UniqueFd pidfd;
     uint64_t start_time_ticks;
-    EventLoop::WatchId watch;
     std::unordered_set<ConnectionId> connections;
   };
 
@@ -55,6 +54,7 @@ class Server {
   void PauseAccepting(const Status& reason);
   Status Admit(UniqueFd fd);
   Status AdmitProcess(PeerProcess peer);
+  void EndEndedProcesses();
   void OnReadable(ConnectionId id);
   bool ReadRequest(ConnectionId id);
   bool Answer(Connection& connection, const Request& request);
@@ -70,6 +70,8 @@ class Server {
   const bool verbose_;
   bool reported_refusal_ = false;
   EventLoop::WatchId listener_watch_ = 0;
+  UniqueFd pidfds_;  // an epoll of every process' pidfd, with the pid
+  EventLoop::WatchId pidfds_watch_ = 0;
   EventLoop::TimerId resume_timer_ = 0;
   ConnectionId next_connection_ = 1;
   std::unordered_map<ConnectionId, Connection> connections_;
