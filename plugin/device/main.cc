@@ -46,7 +46,10 @@ int Main(int argc, char** argv) {
   daemon->reset();  // ends the streams and removes the sockets
   if (!failure.ok()) return Fail(failure);
   spdlog::info("stopped");
-  return EXIT_SUCCESS;
+  // Not through the destructors of static objects: a call into the vendor's library that never came back may still be
+  // running on the thread that was left to it.
+  fflush(nullptr);
+  quick_exit(EXIT_SUCCESS);
 }
 
 }  // namespace

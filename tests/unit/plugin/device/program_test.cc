@@ -1,0 +1,117 @@
+// npu-device-plugin as a process.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "hal/base/process.h"
+#include "tests/fakes/fake_kubelet.h"
+#include "tests/fixtures/child_process.h"
+#include "tests/fixtures/temporary_directory.h"
+
+namespace npu_ipc {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr char kResource[] = "huawei.com/Ascend910B";
+
+class DevicePluginProgramTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::filesystem::create_directory(directory_.Path("lib"));
+    std::ofstream(directory_.Path("lib/libnpu_ipc.so")) << "library";
+    auto kubelet = FakeKubelet::Start(directory_.Path("dp"));
+    ASSERT_TRUE(kubelet.ok()) << kubelet.status().message();
+    kubelet_ = std::move(*kubelet);
+  }
+
+  ChildProcess Start(const std::string& dcmi_library, std::vector<std::string> more = {}) {
+    ChildProcess::Options options;
+    options.arguments = {NPU_DEVICE_PLUGIN,
+                         "--dcmi-library=" + dcmi_library,
+                         "--kubelet-device-plugin-directory=" + directory_.Path("dp"),
+                         "--injection-library-source=" + directory_.Path("lib"),
+                         "--injection-library-store=" + directory_.Path("store"),
+                         "--injection-socket-directory=" + directory_.Path("run"),
+                         "--health-poll-interval=20ms"};
+    options.arguments.insert(options.arguments.end(), more.begin(), more.end());
+    options.error_file = directory_.Path("log");
+    auto started = ChildProcess::Start(options);
+    EXPECT_TRUE(started.ok()) << started.status().message();
+    return std::move(*started);
+  }
+  std::string Log() const {
+    const Result<std::string> text = ReadFile(directory_.Path("log"));
+    return text.ok() ? *text : "";
+  }
+  static int ExitCode(ChildProcess& program) {
+    const Result<int> code = program.Wait();
+    EXPECT_TRUE(code.ok()) << code.status().message();
+    return code.ok() ? *code : -1;
+  }
+
+  TemporaryDirectory directory_;
+  std::unique_ptr<FakeKubelet> kubelet_;
+};
+
+TEST_F(DevicePluginProgramTest, ServesWhatTheVendorLibraryShowsUntilItIsStopped) {
+  ChildProcess program = Start(NPU_IPC_MINIMAL_DCMI);
+  const Status served = kubelet_->WaitForHealthyDevices(kResource, 1);
+  ASSERT_TRUE(served.ok()) << served.message() << "\n" << Log();
+  program.Signal(SIGTERM);
+  EXPECT_EQ(ExitCode(program), 0) << Log();
+  EXPECT_TRUE(kubelet_->WaitForHealthyDevices(kResource, 0).ok());
+  for (const auto& entry : std::filesystem::directory_iterator(directory_.Path("dp"))) {
+    EXPECT_TRUE(!entry.is_socket() || entry.path().filename() == "kubelet.sock") << entry.path();
+  }
+}
+
+TEST_F(DevicePluginProgramTest, KnowsItsDevicesAgainAfterItWasKilled) {
+  ChildProcess program = Start(NPU_IPC_MINIMAL_DCMI);
+  ASSERT_TRUE(kubelet_->WaitForHealthyDevices(kResource, 1).ok()) << Log();
+  const std::string id = kubelet_->Devices(kResource)[0].id;
+  program.Signal(SIGKILL);
+  EXPECT_EQ(ExitCode(program), 128 + SIGKILL);
+  ASSERT_TRUE(kubelet_->WaitForHealthyDevices(kResource, 0).ok());
+
+  ChildProcess successor = Start(NPU_IPC_MINIMAL_DCMI);
+  ASSERT_TRUE(kubelet_->WaitForHealthyDevices(kResource, 1).ok()) << Log();
+  EXPECT_EQ(kubelet_->Devices(kResource)[0].id, id);
+  EXPECT_TRUE(kubelet_->Allocate(kResource, {id}).ok());
+}
+
+TEST_F(DevicePluginProgramTest, IdlesWithTheReasonWhereThereIsNoDriver) {
+  for (const char* library :
+       {"libno-such-dcmi.so", NPU_IPC_UNREADY_DCMI, NPU_IPC_INCOMPLETE_DCMI}) {
+    std::filesystem::remove(directory_.Path("log"));
+    ChildProcess program = Start(library);
+    EXPECT_TRUE(WaitUntil([&] { return Log().find("idling") != std::string::npos; })) << Log();
+    EXPECT_TRUE(program.Running());
+    program.Signal(SIGTERM);
+    EXPECT_EQ(ExitCode(program), 0) << Log();
+    EXPECT_EQ(kubelet_->RegisterCalls(), 0);
+  }
+}
+
+TEST_F(DevicePluginProgramTest, SaysWhatIsWrongWithItsSettings) {
+  ChildProcess unknown = Start(NPU_IPC_MINIMAL_DCMI, {"--no-such-flag=1"});
+  EXPECT_EQ(ExitCode(unknown), 1);
+  EXPECT_THAT(Log(), HasSubstr("no-such-flag"));
+  ChildProcess name = Start(NPU_IPC_MINIMAL_DCMI, {"--resources-ascend910b=nothing"});
+  EXPECT_EQ(ExitCode(name), 1);
+  EXPECT_THAT(Log(), AllOf(HasSubstr("resources.ascend910b"), HasSubstr("nothing")));
+  EXPECT_EQ(kubelet_->RegisterCalls(), 0);
+}
+
+TEST_F(DevicePluginProgramTest, ExplainsItself) {
+  ChildProcess program = Start(NPU_IPC_MINIMAL_DCMI, {"--help"});
+  EXPECT_TRUE(program.ReadLineStartingWith("Usage: npu-device-plugin").ok());
+  EXPECT_EQ(ExitCode(program), 0);
+}
+
+}  // namespace
+}  // namespace npu_ipc

@@ -1,0 +1,82 @@
+#include "plugin/device/settings.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "tests/fixtures/temporary_directory.h"
+
+namespace npu_ipc::device {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+// What main() makes of arguments: parsed, then held against what the settings must be.
+Status Load(std::vector<const char*> arguments, Settings* settings,
+            const std::map<std::string, std::string>& environment = {}) {
+  config::Options options("npu-device-plugin", "", "NPU_DEVICE_PLUGIN");
+  AddOptions(options, settings);
+  arguments.insert(arguments.begin(), "npu-device-plugin");
+  const auto parsed =
+      options.Parse(static_cast<int>(arguments.size()), arguments.data(), environment);
+  return parsed.ok() ? Validate(*settings) : parsed.status();
+}
+
+TEST(SettingsTest, NeedNone) {
+  Settings settings;
+  EXPECT_TRUE(Load({}, &settings).ok());
+  EXPECT_EQ(settings.resource_910b, "huawei.com/Ascend910B");
+  EXPECT_EQ(settings.resource_910c, "huawei.com/Ascend910C");
+  EXPECT_EQ(settings.kubelet.directory, "/var/lib/kubelet/device-plugins");
+  EXPECT_EQ(settings.dcmi_library, "libdcmi.so");
+}
+
+TEST(SettingsTest, ComeFromFlagEnvironmentAndFile) {
+  const TemporaryDirectory directory;
+  const std::string file = directory.Path("config.json");
+  std::ofstream(file) << R"({"health": {"pollInterval": "1s", "hangTimeout": "2m"}})";
+  Settings settings;
+  const Status status =
+      Load({"--config", file.c_str(), "--resources-ascend910c", "example.com/npu"}, &settings,
+           {{"NPU_DEVICE_PLUGIN_HEALTH_POLL_INTERVAL", "250ms"}});
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(settings.resource_910c, "example.com/npu");
+  EXPECT_EQ(settings.health.poll_interval, std::chrono::milliseconds(250));
+  EXPECT_EQ(settings.health.hang_timeout, std::chrono::minutes(2));
+}
+
+TEST(SettingsTest, RefuseAResourceNameThatTheKubeletWould) {
+  for (const char* name :
+       {"Ascend910", "/Ascend910", "huawei.com/", "huawei.com/a b", "huawei.com/-x",
+        "huawei.com/x.", "kubernetes.io/x", "node.kubernetes.io/x", "requests.huawei.com/x",
+        "huawei.com/a/b",
+        "huawei.com/0123456789012345678901234567890123456789012345678901234567890123"}) {
+    Settings settings;
+    EXPECT_THAT(Load({"--resources-ascend910b", name}, &settings).message(),
+                AllOf(HasSubstr("resources.ascend910b"), HasSubstr(name)));
+  }
+  Settings settings;
+  EXPECT_TRUE(Load({"--resources-ascend910b", "huawei.com/Ascend910"}, &settings).ok());
+}
+
+TEST(SettingsTest, RefuseARelativePath) {
+  for (const char* key : {"kubelet-device-plugin-directory", "driver-directory", "driver-host-root",
+                          "injection-library-store", "injection-socket-directory"}) {
+    Settings settings;
+    const std::string flag = std::string("--") + key;
+    const Status status = Load({flag.c_str(), "some/where"}, &settings);
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << key;
+    EXPECT_THAT(status.message(), HasSubstr("some/where"));
+  }
+}
+
+TEST(SettingsTest, RefuseIntervalsOutOfRange) {
+  Settings settings;
+  EXPECT_THAT(Load({"--health-poll-interval", "0s"}, &settings).message(),
+              HasSubstr("health-poll-interval"));
+}
+
+}  // namespace
+}  // namespace npu_ipc::device
