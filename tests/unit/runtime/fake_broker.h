@@ -47,6 +47,12 @@ class BrokerConnection {
     return message;
   }
 
+  // The next message, whatever it is; its size, or 0 when the library has closed the connection.
+  size_t ReceiveAny(void* buffer, size_t capacity) {
+    const ssize_t received = WaitReadable() ? ::recv(fd_.get(), buffer, capacity, 0) : 0;
+    return received > 0 ? static_cast<size_t>(received) : 0;
+  }
+
   // Sends `message` with a header of its type and `request_id`.
   template <class T>
   void Send(T message, wire::MessageType type, uint64_t request_id) {
