@@ -1,0 +1,197 @@
+#include "tests/bench/party.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <iostream>
+#include <vector>
+
+#include "acl/acl.h"
+#include "hal/base/unix_socket.h"
+#include "npu_ipc.h"
+#include "runtime/rt_external_device.h"
+#include "tests/bench/samples.h"
+
+namespace npu_ipc {
+namespace {
+
+// Rounds that are run before anything is counted: first use of threads, peer access, caches.
+constexpr int kWarmUp = 5;
+constexpr int kCopies = 60;
+
+void Check(int64_t code, const char* call) {
+  if (code == 0) return;
+  std::cerr << call << " failed with " << code << std::endl;
+  ::exit(1);
+}
+
+template <class T>
+T Value(Result<T> result) {
+  if (!result.ok()) {
+    std::cerr << result.status().message() << std::endl;
+    ::exit(1);
+  }
+  return std::move(result).value();
+}
+
+npu_ipc_client* OpenClient() {
+  npu_ipc_client* client = nullptr;
+  Check(npu_ipc_open(nullptr, &client), "npu_ipc_open");
+  return client;
+}
+
+void UseDevice() {
+  Check(aclInit(nullptr), "aclInit");
+  Check(aclrtSetDevice(0), "aclrtSetDevice");
+}
+
+uint32_t PhysicalDevice() {
+  int32_t physical = 0;
+  Check(aclrtGetPhyDevIdByUserDevId(0, &physical), "aclrtGetPhyDevIdByUserDevId");
+  return static_cast<uint32_t>(physical);
+}
+
+void* DeviceMemory(uint64_t bytes) {
+  void* dev_ptr = nullptr;
+  Check(aclrtMalloc(&dev_ptr, bytes, ACL_MEM_MALLOC_HUGE_FIRST), "aclrtMalloc");
+  return dev_ptr;
+}
+
+// Peer access as both ways need it, once.
+void EnablePeer(uint32_t peer_physical) {
+  static bool enabled = false;
+  if (!enabled) Check(rtEnableP2P(0, peer_physical, 0), "rtEnableP2P");
+  enabled = true;
+}
+
+// Answers one importer until it closes.
+void ServePlainly(int socket, const std::vector<std::string>& keys) {
+  const uint32_t own = PhysicalDevice();
+  for (;;) {
+    PlainRequest request;
+    const ReceivedMessage got = Value(ReceiveMessage(socket, &request, sizeof(request)));
+    if (got.end_of_stream) return;
+    EnablePeer(request.importer_physical_device);
+    Check(aclrtIpcMemSetImportPid(keys[request.index].c_str(), &request.bare_tgid, 1),
+          "aclrtIpcMemSetImportPid");
+    PlainAnswer answer = {};
+    std::memcpy(answer.key, keys[request.index].c_str(), sizeof(answer.key));
+    answer.exporter_physical_device = own;
+    Check(SendMessage(socket, &answer, sizeof(answer)).ok() ? 0 : -1, "send");
+  }
+}
+
+// One import the plain way, key and pid exchanged over the exporter's own socket.
+std::string ImportPlainly(int socket, const PlainRequest& request) {
+  PlainAnswer answer;
+  Check(SendMessage(socket, &request, sizeof(request)).ok() ? 0 : -1, "send");
+  const ReceivedMessage got = Value(ReceiveMessage(socket, &answer, sizeof(answer)));
+  Check(got.end_of_stream ? -1 : 0, "receive");
+  EnablePeer(answer.exporter_physical_device);
+  void* dev_ptr = nullptr;
+  Check(aclrtIpcMemImportByKey(&dev_ptr, answer.key, ACL_RT_IPC_MEM_IMPORT_FLAG_DEFAULT),
+        "aclrtIpcMemImportByKey");
+  return answer.key;
+}
+
+void MeasureAttach(npu_ipc_client* client, int count, const std::string& socket_path) {
+  const UniqueFd socket = Value(ConnectUnix(socket_path));
+  PlainRequest request = {};
+  request.importer_physical_device = PhysicalDevice();
+  Check(aclrtDeviceGetBareTgid(&request.bare_tgid), "aclrtDeviceGetBareTgid");
+  Samples ours, plain;
+  for (int i = 0; i < count; ++i) {
+    Samples discarded;
+    request.index = static_cast<uint32_t>(i);
+    std::string key;
+    (i < kWarmUp ? discarded : plain).Time([&] { key = ImportPlainly(socket.get(), request); });
+    Check(aclrtIpcMemClose(key.c_str()), "aclrtIpcMemClose");
+
+    const std::string name = "r" + std::to_string(i);
+    npu_ipc_mapping* mapping = nullptr;
+    (i < kWarmUp ? discarded : ours).Time([&] {
+      Check(npu_ipc_attach(client, name.c_str(), nullptr, &mapping), "npu_ipc_attach");
+    });
+    Check(npu_ipc_detach(mapping), "npu_ipc_detach");
+  }
+  std::cout << plain.Report("plain") << "\n" << ours.Report("attach") << std::endl;
+}
+
+// The same asynchronous copy into our own buffer, from our own memory and from the exporter's.
+void MeasureCopies(npu_ipc_client* client) {
+  npu_ipc_mapping* mapping = nullptr;
+  Check(npu_ipc_attach(client, "big", nullptr, &mapping), "npu_ipc_attach");
+  npu_ipc_mapping_info info = {};
+  info.struct_bytes = sizeof(info);
+  Check(npu_ipc_mapping_get_info(mapping, &info), "npu_ipc_mapping_get_info");
+  void* to = DeviceMemory(kCopyBytes);
+  void* own = DeviceMemory(kCopyBytes);
+  Check(aclrtMemset(own, kCopyBytes, 1, kCopyBytes), "aclrtMemset");
+  aclrtStream stream = nullptr;
+  Check(aclrtCreateStream(&stream), "aclrtCreateStream");
+  const auto copy = [&](const void* from) {
+    Check(aclrtMemcpyAsync(to, kCopyBytes, from, kCopyBytes, ACL_MEMCPY_DEVICE_TO_DEVICE, stream),
+          "aclrtMemcpyAsync");
+    Check(aclrtSynchronizeStream(stream), "aclrtSynchronizeStream");
+  };
+  Samples from_own, from_exporter;
+  for (int i = 0; i < kCopies; ++i) {
+    Samples discarded;
+    (i < kWarmUp ? discarded : from_own).Time([&] { copy(own); });
+    (i < kWarmUp ? discarded : from_exporter).Time([&] { copy(info.dev_ptr); });
+  }
+  std::cout << from_own.Report("copy_own") << "\n"
+            << from_exporter.Report("copy_attached") << std::endl;
+  Check(npu_ipc_detach(mapping), "npu_ipc_detach");
+}
+
+}  // namespace
+
+int RunBenchExporter(int count, const std::string& socket_path) {
+  npu_ipc_client* client = OpenClient();
+  UseDevice();
+  std::vector<std::string> keys;
+  for (int i = 0; i < count; ++i) {
+    npu_ipc_region* region = nullptr;
+    Check(npu_ipc_publish(client, ("r" + std::to_string(i)).c_str(), DeviceMemory(kRegionBytes),
+                          kRegionBytes, nullptr, &region),
+          "npu_ipc_publish");
+    char key[65] = {};
+    Check(aclrtIpcMemGetExportKey(DeviceMemory(kRegionBytes), kRegionBytes, key, sizeof(key),
+                                  ACL_RT_IPC_MEM_EXPORT_FLAG_DEFAULT),
+          "aclrtIpcMemGetExportKey");
+    keys.emplace_back(key);
+  }
+  void* big = DeviceMemory(kCopyBytes);
+  Check(aclrtMemset(big, kCopyBytes, 2, kCopyBytes), "aclrtMemset");
+  npu_ipc_region* region = nullptr;
+  Check(npu_ipc_publish(client, "big", big, kCopyBytes, nullptr, &region), "npu_ipc_publish");
+
+  const auto listener = Value(UnixListener::Listen(socket_path, 0666));
+  std::cout << "ready" << std::endl;
+  pollfd waiting[] = {{listener->fd(), POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
+  while (::poll(waiting, 2, -1) > 0 && waiting[1].revents == 0) {
+    const UniqueFd peer = Value(listener->Accept());
+    if (peer) {
+      // The plain way blocks, as a program written by hand would.
+      ::fcntl(peer.get(), F_SETFL, 0);
+      ServePlainly(peer.get(), keys);
+    }
+  }
+  npu_ipc_close(client);
+  return 0;
+}
+
+int RunBenchImporter(int count, const std::string& socket_path) {
+  npu_ipc_client* client = OpenClient();
+  UseDevice();
+  MeasureAttach(client, count, socket_path);
+  MeasureCopies(client);
+  npu_ipc_close(client);
+  return 0;
+}
+
+}  // namespace npu_ipc

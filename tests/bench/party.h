@@ -1,0 +1,32 @@
+// The two processes that the attach benchmark measures, each in a pod of its own.
+#pragma once
+
+#include <stdint.h>
+
+#include <string>
+
+namespace npu_ipc {
+
+inline constexpr uint64_t kRegionBytes = 2u << 20;
+inline constexpr uint64_t kCopyBytes = 64u << 20;
+
+// Publishes `count` regions "r0" ..., and serves `count` other exports the plain way: over a socket of its own at
+// `socket_path`, as two processes of one pod would do it by hand. Until standard input ends.
+int RunBenchExporter(int count, const std::string& socket_path);
+
+// Attaches to each region once through npu_ipc, and imports as many keys the plain way, in turn; then copies from its
+// own memory and from the exporter's. Prints a "sample ..." line for each kind.
+int RunBenchImporter(int count, const std::string& socket_path);
+
+// The plain way: the importer asks, the exporter whitelists and answers with the key.
+struct PlainRequest {
+  int32_t bare_tgid;
+  uint32_t importer_physical_device;
+  uint32_t index;
+};
+struct PlainAnswer {
+  char key[65];
+  uint32_t exporter_physical_device;
+};
+
+}  // namespace npu_ipc
