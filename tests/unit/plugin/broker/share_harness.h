@@ -1,0 +1,167 @@
+// A share registry with a clock, processes and policy that the test moves by hand.
+#pragma once
+
+#include <string.h>
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "plugin/broker/share_registry.h"
+
+namespace npu_ipc::broker {
+
+class ManualClock final : public Clock {
+ public:
+  TimePoint Now() const override { return now_; }
+  void Advance(Duration by) { now_ += by; }
+
+ private:
+  TimePoint now_ = TimePoint(std::chrono::hours(1));
+};
+
+class FakeShareContext final : public ShareContext {
+ public:
+  using Packet = std::vector<char>;
+
+  void Send(ClientId client, const void* message, size_t bytes) override {
+    const auto* first = static_cast<const char*>(message);
+    sent[client].emplace_back(first, first + bytes);
+  }
+  bool ProcessAlive(ClientId client) override { return !dead.contains(client); }
+  std::optional<Refusal> CheckRight(ClientId client, const GroupKey&, ShareRight right) override {
+    if (no_export.contains(client) && right == ShareRight::kExport) {
+      return Refusal{wire::Status::kRoleDenied, "no exporter"};
+    }
+    if (no_import.contains(client) && right == ShareRight::kImport) {
+      return Refusal{wire::Status::kRoleDenied, "no importer"};
+    }
+    return std::nullopt;
+  }
+  void Forget(ClientId client) override { forgotten.insert(client); }
+
+  std::map<ClientId, std::deque<Packet>> sent;
+  std::set<ClientId> dead;
+  std::set<ClientId> no_export;
+  std::set<ClientId> no_import;
+  std::set<ClientId> forgotten;
+};
+
+class ShareRegistryTest : public testing::Test {
+ protected:
+  explicit ShareRegistryTest(const ShareLimits& limits = {})
+      : registry_(clock_, limits, context_, metrics_) {}
+
+  // A process of a pod of its own.
+  ClientId AddProcess(pid_t pid, uint64_t start_time = 1) {
+    ClientInfo info;
+    info.process = {pid, start_time};
+    info.pod_namespace = "team";
+    info.pod_name = "pod-" + std::to_string(pid);
+    info.pod_uid = "uid-" + std::to_string(pid);
+    info.container_id = "container";
+    return registry_.AddClient(info);
+  }
+
+  wire::Publish PublishRequest(const std::string& name, uint32_t device, const std::string& key) {
+    auto request = NewMessage<wire::Publish>(wire::MessageType::kPublish, ++request_id_);
+    PutText(request.name, name);
+    request.handle_kind = wire::HandleKind::kIpcKey;
+    request.claimed_physical_device = device;
+    memcpy(request.handle, key.data(), key.size());
+    request.allocation_bytes = 4096;
+    request.view_bytes = 4096;
+    return request;
+  }
+
+  // REQUIRES: the publish is accepted.
+  wire::Published Publish(ClientId client, const std::string& name, uint32_t device = 0,
+                          const std::string& key = "key") {
+    registry_.Publish(client, kGroup, PublishRequest(name, device, key));
+    return Take<wire::Published>(client, wire::MessageType::kPublished);
+  }
+
+  uint64_t Attach(ClientId client, const std::string& name, uint32_t device = 0,
+                  uint32_t wait_milliseconds = 1000) {
+    auto request = NewMessage<wire::Attach>(wire::MessageType::kAttach, ++request_id_);
+    PutText(request.name, name);
+    request.claimed_physical_device = device;
+    request.wait_milliseconds = wait_milliseconds;
+    registry_.Attach(client, kGroup, request);
+    return request_id_;
+  }
+
+  void Answer(ClientId exporter, const wire::Admit& admit, wire::Status status = wire::Status::kOk,
+              int32_t vendor_code = 0) {
+    auto answer = NewMessage<wire::Admitted>(wire::MessageType::kAdmitted, admit.header.request_id);
+    answer.region_id = admit.region_id;
+    answer.importer_host_pid = admit.importer_host_pid;
+    answer.status = status;
+    answer.vendor_code = vendor_code;
+    registry_.Admitted(exporter, answer);
+  }
+
+  // Attach, Admit, Admitted and Grant. REQUIRES: the region is there.
+  wire::Grant Share(ClientId exporter, ClientId importer, const std::string& name,
+                    uint32_t device = 0) {
+    Attach(importer, name, device);
+    Answer(exporter, Take<wire::Admit>(exporter, wire::MessageType::kAdmit));
+    return Take<wire::Grant>(importer, wire::MessageType::kGrant);
+  }
+
+  void Withdraw(ClientId client, RegionId region, uint32_t drain_milliseconds) {
+    auto request = NewMessage<wire::Withdraw>(wire::MessageType::kWithdraw, ++request_id_);
+    request.region_id = region;
+    request.drain_milliseconds = drain_milliseconds;
+    registry_.Withdraw(client, request);
+  }
+
+  void Detach(ClientId client, GrantId grant) {
+    auto message = NewMessage<wire::Detached>(wire::MessageType::kDetached, 0);
+    message.grant_id = grant;
+    registry_.Detached(client, message);
+  }
+
+  // The next message to `client`, which must be of this type.
+  template <class M>
+  M Take(ClientId client, wire::MessageType type) {
+    M message = {};
+    std::deque<FakeShareContext::Packet>& queue = context_.sent[client];
+    if (queue.empty()) {
+      ADD_FAILURE() << "nothing was sent to client " << client;
+      return message;
+    }
+    memcpy(&message, queue.front().data(), std::min(sizeof(M), queue.front().size()));
+    EXPECT_EQ(message.header.type, type);
+    EXPECT_EQ(queue.front().size(), sizeof(M));
+    EXPECT_EQ(message.header.bytes, sizeof(M));
+    queue.pop_front();
+    return message;
+  }
+  wire::Refused TakeRefused(ClientId client) {
+    return Take<wire::Refused>(client, wire::MessageType::kRefused);
+  }
+  bool NothingSent(ClientId client) { return context_.sent[client].empty(); }
+
+  void Advance(Duration by) {
+    clock_.Advance(by);
+    registry_.RunDue();
+  }
+  bool Counted(const std::string& line) {
+    return metrics_.Text().find("npu_ipc_broker_" + line + "\n") != std::string::npos;
+  }
+
+  const GroupKey kGroup{"team", "weights"};
+  ManualClock clock_;
+  FakeShareContext context_;
+  Metrics metrics_{"test"};
+  ShareRegistry registry_;
+  uint64_t request_id_ = 1000;
+};
+
+}  // namespace npu_ipc::broker
