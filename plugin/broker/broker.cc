@@ -85,7 +85,7 @@ Status Broker::Open() {
 }
 
 Status Broker::ServeHttp() {
-  if (settings_.http_address.empty()) return Status::Ok();
+  if (settings_.http_address.empty() || settings_.http_address == "off") return Status::Ok();
   Result<std::unique_ptr<http::Server>> server = http::Server::Start(
       settings_.http_address,
       {{"/healthz",

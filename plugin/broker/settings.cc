@@ -41,7 +41,8 @@ void AddOptions(config::Options& options, Settings* settings) {
   options.Add("client.maxGrants", "mappings that one process may hold", &settings->max_grants, 1,
               1000000);
   options.Add("http.listenAddress",
-              "host:port of /healthz, /readyz and /metrics; port 0 takes a free one; empty: off",
+              "host:port of /healthz, /readyz and /metrics; port 0 takes a free one; 'off' "
+              "listens nowhere",
               &settings->http_address);
   config::AddLogOptions(options, &settings->log);
 }

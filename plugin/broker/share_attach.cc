@@ -44,6 +44,11 @@ uint32_t MillisecondsUntil(TimePoint when, TimePoint now) {
 void ShareRegistry::Attach(ClientId id, const GroupKey& group, const wire::Attach& request) {
   const RequestId request_id = request.header.request_id;
   const RegionName name{group, std::string(Text(request.name))};
+  // At once, not only when the region is there: waiting would not help.
+  if (const auto refusal = context_.CheckRight(id, group, ShareRight::kImport)) {
+    metrics_.CountAttach(StatusName(refusal->status));
+    return Refuse(id, request_id, *refusal);
+  }
   ProcessRecord& process = RecordOf(Known(id));
   if (process.attaches >= limits_.pending_requests || process.grants >= limits_.grants) {
     metrics_.CountAttach(StatusName(Status::kLimit));

@@ -104,10 +104,10 @@ TEST_F(AttachTest, WaitsWithoutEndWhenAskedTo) {
 }
 
 TEST_F(AttachTest, NeedsTheImportersRole) {
-  Publish(exporter_, "rank-0");
   context_.no_import.insert(importer_);
   Attach(importer_, "rank-0");
-  EXPECT_EQ(TakeRefused(importer_).status, Status::kRoleDenied);
+  EXPECT_EQ(TakeRefused(importer_).status, Status::kRoleDenied) << "without waiting for it";
+  Publish(exporter_, "rank-0");
   EXPECT_TRUE(NothingSent(exporter_));
 }
 
