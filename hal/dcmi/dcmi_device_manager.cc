@@ -60,6 +60,30 @@ LinkType ToLinkType(int topology, ChipFamily family) {
   }
 }
 
+FaultSeverity ToFaultSeverity(unsigned char severity) {
+  switch (severity) {
+    case 0:
+      return FaultSeverity::kNotice;
+    case 1:
+      return FaultSeverity::kMinor;
+    case 2:
+      return FaultSeverity::kMajor;
+    default:  // 3; a fault of no known severity is not taken lightly
+      return FaultSeverity::kCritical;
+  }
+}
+
+FaultChange ToFaultChange(unsigned char assertion) {
+  switch (assertion) {
+    case 0:
+      return FaultChange::kCleared;
+    case 1:
+      return FaultChange::kRaised;
+    default:  // 2
+      return FaultChange::kOccurred;
+  }
+}
+
 }  // namespace
 
 DcmiDeviceManager::DcmiDeviceManager(DcmiTable dcmi, std::string sysfs)
@@ -73,6 +97,7 @@ Result<DeviceInventory> DcmiDeviceManager::Devices() {
     Location& location = locations[device.physical_id];
     location.card = static_cast<int>(device.card_id);
     location.device = static_cast<int>(device.device_id_in_card);
+    location.logical_id = device.logical_id;
     location.family = device.family;
     location.name = "device " + std::to_string(device.physical_id) + " (" +
                     DeviceName(location.card, location.device) + ")";
@@ -127,25 +152,39 @@ Result<DeviceUsage> DcmiDeviceManager::Usage(uint32_t physical_id) {
   if (dcmi_.get_device_hbm_info != nullptr) {
     failure = DcmiStatus(dcmi_.get_device_hbm_info(at->card, at->device, &memory),
                          "dcmi_get_device_hbm_info", at->name);
-    if (failure.ok() && memory.memory_usage <= memory.memory_size) {
+  }
+  if (failure.ok()) {
+    if (memory.memory_usage <= memory.memory_size) {
       usage.memory_used_bytes = memory.memory_usage << 20;
     }
-    if (failure.ok()) usage.temperature_celsius = memory.temp;
+    if (memory.bandwith_util_rate <= 100) {
+      usage.memory_bandwidth_percent = memory.bandwith_util_rate;
+    }
+    usage.memory_temperature_celsius = memory.temp;
+    usage.temperature_celsius = memory.temp;
   }
   int temperature = 0;
   if (dcmi_.get_device_temperature != nullptr &&
       dcmi_.get_device_temperature(at->card, at->device, &temperature) == DCMI_OK) {
     usage.temperature_celsius = temperature;
   }
-  unsigned int percent = 0;
-  if (dcmi_.get_device_utilization_rate != nullptr &&
-      dcmi_.get_device_utilization_rate(at->card, at->device, DCMI_UTILIZATION_RATE_AICORE,
-                                        &percent) == DCMI_OK &&
-      percent <= 100) {
-    usage.ai_core_percent = percent;
-  }
-  if (usage.memory_used_bytes || usage.temperature_celsius || usage.ai_core_percent) return usage;
+  usage.ai_core_percent = Utilization(*at, DCMI_UTILIZATION_RATE_AICORE);
+  usage.ai_cpu_percent = Utilization(*at, DCMI_UTILIZATION_RATE_AICPU);
+  usage.vector_core_percent = Utilization(*at, DCMI_UTILIZATION_RATE_VECTORCORE);
+  const bool any = usage.temperature_celsius || usage.memory_used_bytes || usage.ai_core_percent ||
+                   usage.ai_cpu_percent || usage.vector_core_percent;
+  if (any) return usage;
   return failure;
+}
+
+std::optional<uint32_t> DcmiDeviceManager::Utilization(const Location& at, int type) const {
+  unsigned int percent = 0;
+  if (dcmi_.get_device_utilization_rate == nullptr ||
+      dcmi_.get_device_utilization_rate(at.card, at.device, type, &percent) != DCMI_OK ||
+      percent > 100) {
+    return std::nullopt;
+  }
+  return percent;
 }
 
 Result<std::vector<DeviceProcess>> DcmiDeviceManager::Processes(uint32_t physical_id) {
@@ -199,6 +238,35 @@ Status DcmiDeviceManager::SetDeviceShare(uint32_t physical_id, bool enabled) {
   if (!at.ok()) return at.status();
   return DcmiStatus(dcmi_.set_device_share_enable(at->card, at->device, enabled ? 1 : 0),
                     "dcmi_set_device_share_enable", at->name);
+}
+
+Status DcmiDeviceManager::SubscribeFaults(FaultHandler handler) {
+  if (dcmi_.subscribe_fault_event == nullptr) return DcmiMissing("dcmi_subscribe_fault_event");
+  std::lock_guard<std::mutex> lock(subscribing_);
+  if (faults_ != nullptr) {
+    return {StatusCode::kFailedPrecondition, "this DeviceManager has a fault handler already"};
+  }
+  auto subscription =
+      FaultSubscription::Open(dcmi_.subscribe_fault_event,
+                              [this, handle = std::move(handler)](
+                                  const dcmi_dms_fault_event& event) { handle(ToFault(event)); });
+  if (!subscription.ok()) return subscription.status();
+  faults_ = std::move(*subscription);
+  return Status::Ok();
+}
+
+DeviceFault DcmiDeviceManager::ToFault(const dcmi_dms_fault_event& event) {
+  DeviceFault fault;
+  fault.code = event.event_id;
+  fault.severity = ToFaultSeverity(event.severity);
+  fault.change = ToFaultChange(event.assertion);
+  fault.description.assign(event.event_name, strnlen(event.event_name, sizeof(event.event_name)));
+  // From the vendor's own thread the library is better not called: the last inventory must do.
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (const auto& [physical_id, location] : locations_) {
+    if (location.logical_id == event.deviceid) fault.physical_id = physical_id;
+  }
+  return fault;
 }
 
 Result<std::string> DcmiDeviceManager::DriverVersion() {

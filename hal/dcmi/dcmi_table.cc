@@ -56,6 +56,7 @@ Result<DcmiTable> BindDcmi(const SharedLibrary& library) {
   binder.Optional(table.get_topo_info_by_device_id, "dcmi_get_topo_info_by_device_id");
   binder.Optional(table.get_affinity_cpu_info_by_device_id,
                   "dcmi_get_affinity_cpu_info_by_device_id");
+  binder.Optional(table.subscribe_fault_event, "dcmi_subscribe_fault_event");
   binder.Optional(table.get_device_share_enable, "dcmi_get_device_share_enable");
   binder.Optional(table.set_device_share_enable, "dcmi_set_device_share_enable");
   if (!binder.missing().empty()) {

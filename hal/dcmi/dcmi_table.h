@@ -33,6 +33,7 @@ struct DcmiTable {
   decltype(&::dcmi_get_device_resource_info) get_device_resource_info = nullptr;
   decltype(&::dcmi_get_topo_info_by_device_id) get_topo_info_by_device_id = nullptr;
   decltype(&::dcmi_get_affinity_cpu_info_by_device_id) get_affinity_cpu_info_by_device_id = nullptr;
+  decltype(&::dcmi_subscribe_fault_event) subscribe_fault_event = nullptr;
   decltype(&::dcmi_get_device_share_enable) get_device_share_enable = nullptr;
   decltype(&::dcmi_set_device_share_enable) set_device_share_enable = nullptr;
 };

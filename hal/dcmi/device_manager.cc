@@ -28,6 +28,32 @@ const char* HealthLevelName(HealthLevel level) {
   return "unknown";
 }
 
+const char* FaultSeverityName(FaultSeverity severity) {
+  switch (severity) {
+    case FaultSeverity::kNotice:
+      return "notice";
+    case FaultSeverity::kMinor:
+      return "minor";
+    case FaultSeverity::kMajor:
+      return "major";
+    case FaultSeverity::kCritical:
+      return "critical";
+  }
+  return "unknown";
+}
+
+const char* FaultChangeName(FaultChange change) {
+  switch (change) {
+    case FaultChange::kCleared:
+      return "cleared";
+    case FaultChange::kRaised:
+      return "raised";
+    case FaultChange::kOccurred:
+      return "occurred";
+  }
+  return "unknown";
+}
+
 const char* LinkTypeName(LinkType link) {
   switch (link) {
     case LinkType::kSelf:

@@ -98,6 +98,28 @@ void FakeDeviceManager::SetInUse(uint32_t physical_id, bool in_use) {
   states_[physical_id].in_use = in_use;
 }
 
+bool FakeDeviceManager::ReportFault(const DeviceFault& fault) {
+  std::shared_ptr<const FaultHandler> handler;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    handler = fault_handler_;
+  }
+  if (handler == nullptr) return false;
+  (*handler)(fault);
+  return true;
+}
+
+void FakeDeviceManager::SetSubscriptionStatus(Status status) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  subscription_status_ = std::move(status);
+}
+
+bool FakeDeviceManager::WaitForSubscription() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  return changed_.wait_for(lock, std::chrono::seconds(30),
+                           [&] { return fault_handler_ != nullptr; });
+}
+
 void FakeDeviceManager::FailWith(Status status) {
   std::lock_guard<std::mutex> lock(mutex_);
   failure_ = std::move(status);
@@ -195,6 +217,18 @@ Status FakeDeviceManager::SetDeviceShare(uint32_t physical_id, bool enabled) {
             "device " + std::to_string(physical_id) + " is in use"};
   }
   state.share = enabled;
+  return Status::Ok();
+}
+
+Status FakeDeviceManager::SubscribeFaults(FaultHandler handler) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (Status entered = Enter(lock); !entered.ok()) return entered;
+  if (!subscription_status_.ok()) return subscription_status_;
+  if (fault_handler_ != nullptr) {
+    return {StatusCode::kFailedPrecondition, "this DeviceManager has a fault handler already"};
+  }
+  fault_handler_ = std::make_shared<const FaultHandler>(std::move(handler));
+  changed_.notify_all();
   return Status::Ok();
 }
 

@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -35,6 +36,13 @@ class FakeDeviceManager : public DeviceManager {
   void SetLink(uint32_t physical_id_a, uint32_t physical_id_b, LinkType link);
   // The next SetDeviceShare calls of the device fail with kFailedPrecondition.
   void SetInUse(uint32_t physical_id, bool in_use);
+  // Calls the handler that SubscribeFaults was given, on the calling thread; false while there is
+  // none. Leaves what Health answers alone.
+  bool ReportFault(const DeviceFault& fault);
+  // What SubscribeFaults answers: kUnimplemented is a driver without subscription.
+  void SetSubscriptionStatus(Status status);
+  // Blocks until SubscribeFaults has been called; false after 30 seconds.
+  bool WaitForSubscription();
   // Every call fails with `status` until it is set to ok.
   void FailWith(Status status);
   // Every call blocks, as with a driver that hangs, until it is set to false.
@@ -51,6 +59,7 @@ class FakeDeviceManager : public DeviceManager {
   Result<LinkType> Link(uint32_t physical_id_a, uint32_t physical_id_b) override;
   Result<bool> DeviceShare(uint32_t physical_id) override;
   Status SetDeviceShare(uint32_t physical_id, bool enabled) override;
+  Status SubscribeFaults(FaultHandler handler) override;
   Result<std::string> DriverVersion() override;
 
  private:
@@ -72,6 +81,8 @@ class FakeDeviceManager : public DeviceManager {
   std::vector<SkippedDevice> skipped_;
   std::map<uint32_t, State> states_;  // by physical id; one may be set before its device is there
   std::map<std::pair<uint32_t, uint32_t>, LinkType> links_;
+  Status subscription_status_;
+  std::shared_ptr<const FaultHandler> fault_handler_;
   Status failure_;
   bool hang_ = false;
   int hung_calls_ = 0;

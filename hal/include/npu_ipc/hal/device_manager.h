@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -71,9 +72,35 @@ bool LinkCarriesPeerAccess(LinkType link);
 // Empty where the driver cannot tell.
 struct DeviceUsage {
   std::optional<uint64_t> memory_used_bytes;
-  std::optional<int32_t> temperature_celsius;
+  std::optional<uint32_t> memory_bandwidth_percent;
+  std::optional<int32_t> temperature_celsius;         // the chip's; the memory's where it has none
+  std::optional<int32_t> memory_temperature_celsius;  // on-chip memory
   std::optional<uint32_t> ai_core_percent;
+  std::optional<uint32_t> ai_cpu_percent;
+  std::optional<uint32_t> vector_core_percent;
 };
+
+enum class FaultSeverity { kNotice, kMinor, kMajor, kCritical };
+const char* FaultSeverityName(FaultSeverity severity);
+
+enum class FaultChange {
+  kCleared,
+  kRaised,
+  kOccurred,  // has no end
+};
+const char* FaultChangeName(FaultChange change);
+
+// What the driver reports of a device's faults, as it happens. The vendor documents the codes
+// ("health management fault definitions"); they are those of DeviceHealth::fault_codes.
+struct DeviceFault {
+  // Empty where the last inventory has no device of the driver's number: take one and look.
+  std::optional<uint32_t> physical_id;
+  uint32_t code = 0;
+  FaultSeverity severity = FaultSeverity::kCritical;
+  FaultChange change = FaultChange::kOccurred;
+  std::string description;  // the driver's, for a person
+};
+using FaultHandler = std::function<void(const DeviceFault&)>;
 
 // A process that holds device memory, by its pid in the host's PID namespace.
 struct DeviceProcess {
@@ -116,6 +143,14 @@ class DeviceManager {
   virtual Result<bool> DeviceShare(uint32_t physical_id) = 0;
   // kFailedPrecondition while the card is in use.
   virtual Status SetDeviceShare(uint32_t physical_id, bool enabled) = 0;
+  // Has `handler` called for each fault that is raised or cleared from now on, until the
+  // DeviceManager is destroyed: the destructor waits for a call under way. Calls come one after
+  // another, on a thread of the vendor's library; `handler` must not block, nor use a
+  // DeviceManager. Events can be lost (the driver starts anew, or reports faster than it is read),
+  // so Health is to be asked as well. kUnimplemented where the driver has no subscription;
+  // kFailedPrecondition when this DeviceManager has a handler already, or the driver has as many
+  // subscribers as it takes (64 processes on a node).
+  virtual Status SubscribeFaults(FaultHandler handler) = 0;
   // "24.1.rc3", as the driver says.
   virtual Result<std::string> DriverVersion() = 0;
 };

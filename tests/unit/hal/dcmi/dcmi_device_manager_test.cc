@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdio>
+#include <cstring>
 #include <thread>
 
 #include "tests/unit/hal/dcmi/scripted_dcmi.h"
@@ -105,7 +107,11 @@ TEST_F(DcmiDeviceManagerTest, Usage) {
   ASSERT_TRUE(usage.ok());
   EXPECT_EQ(usage->memory_used_bytes, 1ull << 30);
   EXPECT_EQ(usage->temperature_celsius, 51);
+  EXPECT_EQ(usage->memory_temperature_celsius, 45);
+  EXPECT_EQ(usage->memory_bandwidth_percent, 12u);
   EXPECT_EQ(usage->ai_core_percent, 17u);
+  EXPECT_EQ(usage->ai_cpu_percent, 99u);
+  EXPECT_EQ(usage->vector_core_percent, 99u);
 }
 
 TEST_F(DcmiDeviceManagerTest, UsageHoldsWhatCanBeRead) {
@@ -113,10 +119,12 @@ TEST_F(DcmiDeviceManagerTest, UsageHoldsWhatCanBeRead) {
   driver_.Fail("dcmi_get_device_temperature", DCMI_ERR_CODE_NOT_SUPPORT);
   driver_.utilization = 4000;
   driver_.chips[{0, 0}].memory.memory_usage = ~0ull;
+  driver_.chips[{0, 0}].memory.bandwith_util_rate = 101;
   Result<DeviceUsage> usage = Manager().Usage(0);
   ASSERT_TRUE(usage.ok());
   EXPECT_EQ(usage->temperature_celsius, 45) << "the memory's, where the chip's cannot be read";
   EXPECT_FALSE(usage->memory_used_bytes.has_value());
+  EXPECT_FALSE(usage->memory_bandwidth_percent.has_value());
   EXPECT_FALSE(usage->ai_core_percent.has_value());
 }
 
@@ -186,6 +194,77 @@ TEST_F(DcmiDeviceManagerTest, DeviceShare) {
   EXPECT_EQ(manager.SetDeviceShare(0, false).code(), StatusCode::kPermissionDenied);
 }
 
+dcmi_dms_fault_event FaultOf(unsigned short logical_id) {
+  dcmi_dms_fault_event event = {};
+  event.event_id = 0x80e18005;
+  event.deviceid = logical_id;
+  event.severity = 2;
+  event.assertion = 1;
+  snprintf(event.event_name, sizeof(event.event_name), "deviceid=%u, memory error", logical_id);
+  return event;
+}
+
+TEST_F(DcmiDeviceManagerTest, FaultsNameTheDevice) {
+  driver_.Make910B(2);
+  driver_.chips[{1, 0}].physical_id = 7;
+  DcmiDeviceManager manager = Manager();
+  ASSERT_TRUE(manager.Devices().ok());
+  std::vector<DeviceFault> faults;
+  ASSERT_TRUE(
+      manager.SubscribeFaults([&](const DeviceFault& fault) { faults.push_back(fault); }).ok());
+  ScriptedDcmi::Report(FaultOf(1));
+  dcmi_dms_fault_event cleared = FaultOf(0);
+  cleared.severity = 0;
+  cleared.assertion = 0;
+  ScriptedDcmi::Report(cleared);
+  ASSERT_EQ(faults.size(), 2u);
+  EXPECT_EQ(faults[0].physical_id, 7u);
+  EXPECT_EQ(faults[0].code, 0x80e18005);
+  EXPECT_EQ(faults[0].severity, FaultSeverity::kMajor);
+  EXPECT_EQ(faults[0].change, FaultChange::kRaised);
+  EXPECT_EQ(faults[0].description, "deviceid=1, memory error");
+  EXPECT_EQ(faults[1].physical_id, 0u);
+  EXPECT_EQ(faults[1].severity, FaultSeverity::kNotice);
+  EXPECT_EQ(faults[1].change, FaultChange::kCleared);
+}
+
+TEST_F(DcmiDeviceManagerTest, FaultsThatMakeNoSenseAreTakenSeriously) {
+  driver_.Make910B(1);
+  DcmiDeviceManager manager = Manager();
+  ASSERT_TRUE(manager.Devices().ok());
+  std::vector<DeviceFault> faults;
+  ASSERT_TRUE(
+      manager.SubscribeFaults([&](const DeviceFault& fault) { faults.push_back(fault); }).ok());
+  dcmi_dms_fault_event event = FaultOf(40);
+  event.severity = 200;
+  event.assertion = 9;
+  memset(event.event_name, 'x', sizeof(event.event_name));
+  ScriptedDcmi::Report(event);
+  ASSERT_EQ(faults.size(), 1u);
+  EXPECT_FALSE(faults[0].physical_id.has_value());
+  EXPECT_EQ(faults[0].severity, FaultSeverity::kCritical);
+  EXPECT_EQ(faults[0].change, FaultChange::kOccurred);
+  EXPECT_EQ(faults[0].description.size(), sizeof(event.event_name));
+}
+
+TEST_F(DcmiDeviceManagerTest, ManagersOfOneProcessShareItsSubscription) {
+  driver_.Make910B(1);
+  int first_heard = 0;
+  int second_heard = 0;
+  DcmiDeviceManager first = Manager();
+  ASSERT_TRUE(first.SubscribeFaults([&](const DeviceFault&) { ++first_heard; }).ok());
+  EXPECT_EQ(first.SubscribeFaults([](const DeviceFault&) {}).code(),
+            StatusCode::kFailedPrecondition);
+  {
+    DcmiDeviceManager second = Manager();
+    ASSERT_TRUE(second.SubscribeFaults([&](const DeviceFault&) { ++second_heard; }).ok());
+    ScriptedDcmi::Report(FaultOf(0));
+  }
+  ScriptedDcmi::Report(FaultOf(0));
+  EXPECT_EQ(first_heard, 2);
+  EXPECT_EQ(second_heard, 1) << "a manager that is gone hears nothing";
+}
+
 TEST_F(DcmiDeviceManagerTest, DriverVersion) { EXPECT_EQ(*Manager().DriverVersion(), "24.1.rc3"); }
 
 TEST_F(DcmiDeviceManagerTest, AMissingFunctionTakesOnlyItsOwnFeature) {
@@ -198,6 +277,7 @@ TEST_F(DcmiDeviceManagerTest, AMissingFunctionTakesOnlyItsOwnFeature) {
   table.get_device_utilization_rate = nullptr;
   table.get_device_resource_info = nullptr;
   table.get_topo_info_by_device_id = nullptr;
+  table.subscribe_fault_event = nullptr;
   table.get_device_share_enable = nullptr;
   table.set_device_share_enable = nullptr;
   DcmiDeviceManager manager(table, "/nonexistent");
@@ -208,6 +288,7 @@ TEST_F(DcmiDeviceManagerTest, AMissingFunctionTakesOnlyItsOwnFeature) {
   EXPECT_EQ(manager.Processes(0).status().code(), StatusCode::kUnimplemented);
   EXPECT_EQ(manager.Link(0, 1).status().code(), StatusCode::kUnimplemented);
   EXPECT_EQ(manager.DeviceShare(0).status().code(), StatusCode::kUnimplemented);
+  EXPECT_EQ(manager.SubscribeFaults([](const DeviceFault&) {}).code(), StatusCode::kUnimplemented);
   Status set = manager.SetDeviceShare(0, true);
   EXPECT_EQ(set.code(), StatusCode::kUnimplemented);
   EXPECT_THAT(set.message(), HasSubstr("dcmi_set_device_share_enable"));

@@ -7,6 +7,7 @@ namespace npu_ipc::hal {
 namespace {
 
 ScriptedDcmi* current = nullptr;
+dcmi_fault_event_callback fault_callback = nullptr;
 
 // The chip, or nullptr with the code that the call returns instead.
 ScriptedChip* Find(const char* call, int card, int device, int* code) {
@@ -97,7 +98,24 @@ int GetAffinity(int card, int device, char* cpus, int* length) {
   return DCMI_OK;
 }
 
+int SubscribeFaultEvent(int card, int device, dcmi_event_filter filter,
+                        dcmi_fault_event_callback handler) {
+  const int code = current->CodeOf("dcmi_subscribe_fault_event", card, device);
+  if (code != DCMI_OK) return code;
+  if (card != -1 || device != -1 || filter.filter_flag != 0) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  if (fault_callback != nullptr) return DCMI_ERR_CODE_RESOURCE_OCCUPIED;
+  fault_callback = handler;
+  return DCMI_OK;
+}
+
 }  // namespace
+
+void ScriptedDcmi::Report(const dcmi_dms_fault_event& event) {
+  dcmi_event report = {};
+  report.type = DCMI_DMS_FAULT_EVENT;
+  report.event_t.dms_event = event;
+  fault_callback(&report);
+}
 
 ScriptedDcmi::ScriptedDcmi() { current = this; }
 ScriptedDcmi::~ScriptedDcmi() { current = nullptr; }
@@ -154,6 +172,7 @@ DcmiTable ScriptedDcmi::Table() {
   table.get_device_resource_info = GetResourceInfo;
   table.get_topo_info_by_device_id = GetTopology;
   table.get_affinity_cpu_info_by_device_id = GetAffinity;
+  table.subscribe_fault_event = SubscribeFaultEvent;
   table.get_device_type = [](int card, int device, dcmi_unit_type* type) {
     int code;
     const ScriptedChip* chip = Find("dcmi_get_device_type", card, device, &code);

@@ -22,7 +22,7 @@ struct ScriptedChip {
   std::vector<unsigned int> faults;
   dcmi_die_id die = {{1, 2, 3, 4, 5}};
   dcmi_pcie_info_all pci = {};
-  dcmi_hbm_info memory = {65536, 1600, 1024, 45, 0};
+  dcmi_hbm_info memory = {65536, 1600, 1024, 45, 12};
   std::string cpus;
   int share = 0;
 };
@@ -60,8 +60,12 @@ class ScriptedDcmi {
   int topology = DCMI_TOPO_TYPE_HCCS;
   std::vector<dcmi_proc_mem_info> processes;
   int process_count = 0;
-  int fault_count = -1;  // what the driver claims; -1: as many as there are
-  unsigned int utilization = 17;
+  int fault_count = -1;           // what the driver claims; -1: as many as there are
+  unsigned int utilization = 17;  // AI core; the others are 99
+
+  // Has the vendor's callback called with `event`, as DCMI's thread would. The callback is that of
+  // the process, whichever test subscribed it.
+  static void Report(const dcmi_dms_fault_event& event);
 
   // DCMI_OK, or what Fail asked for.
   int CodeOf(const std::string& call, int card, int device) const;

@@ -27,6 +27,9 @@ class SharedDeviceManager final : public hal::DeviceManager {
   Status SetDeviceShare(uint32_t id, bool enabled) override {
     return target_->SetDeviceShare(id, enabled);
   }
+  Status SubscribeFaults(hal::FaultHandler handler) override {
+    return target_->SubscribeFaults(std::move(handler));
+  }
   Result<std::string> DriverVersion() override { return target_->DriverVersion(); }
 
  private:
