@@ -177,7 +177,7 @@ void FakeApiServer::State::Handle(const httplib::Request& request, httplib::Resp
     return Fail(out, 401, "Unauthorized", "Unauthorized");
   }
   Serve(verb, path, request, out);
-  if (fault && fault->kind == FakeFault::Kind::kSlow) MakeSlow(out);
+  if (fault && fault->kind == FakeFault::Kind::kSlow && verb != "watch") MakeSlow(out);
   if (fault && fault->kind == FakeFault::Kind::kCut) MakeCut(out);
 }
 
@@ -228,6 +228,10 @@ void FakeApiServer::State::MakeSlow(httplib::Response& out) {
 }
 
 void FakeApiServer::State::MakeCut(httplib::Response& out) {
+  if (out.body.empty()) {  // a watch, which has no length
+    for (Watch* watch : watches) watch->cut = true;
+    return;
+  }
   const std::string body = out.body;
   out.body.clear();
   out.set_content_provider(body.size(), "application/json",
@@ -398,6 +402,7 @@ FakeApiServer::FakeApiServer(const FakeApiServerOptions& options)
   httplib::Server& server = *state_->server;
   server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
   server.set_keep_alive_max_count(1);
+  server.set_tcp_nodelay(true);
   server.set_socket_options([](int fd) {
     const int on = 1;
     ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));

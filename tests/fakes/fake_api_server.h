@@ -34,8 +34,8 @@ struct FakeFault {
     kHtml,    // http_status with a page, as a proxy in between would
     kHold,    // the right answer, after Release()
     kHang,    // no answer until the server stops
-    kSlow,    // the right answer, 20 bytes a second
-    kCut,     // half the right answer, then the connection is closed
+    kSlow,    // the right answer, 20 bytes a second; not for watches
+    kCut,     // half the right answer (of a watch: its headers), then the connection is closed
     kNoJson,  // 200 with something else
   };
   std::string verb;  // "get", "list", "watch", "create", "patch"; empty: any
