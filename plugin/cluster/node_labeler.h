@@ -1,0 +1,89 @@
+// Keeps our labels on our own node as they should be.
+#pragma once
+
+#include <stdint.h>
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "hal/base/result.h"
+#include "plugin/cluster/api_client.h"
+#include "plugin/cluster/backoff.h"
+#include "plugin/cluster/canceller.h"
+#include "plugin/cluster/json.h"
+
+namespace npu_ipc::cluster {
+
+// All labels that we set begin with it.
+inline constexpr char kLabelPrefix[] = "npu-ipc.io/";
+
+using Labels = std::map<std::string, std::string>;
+
+// kInvalidArgument names the label that is not `kLabelPrefix` and a name, or whose value the API
+// server would not take (63 characters of [A-Za-z0-9-_.], the first and the last of the former).
+Status CheckLabels(const Labels& labels);
+
+// What the node needs to have `labels` of ours and no other label that we set before; nullopt when
+// it has. `node` is the object as the API server holds it, and the patch one of server-side apply
+// by `field_manager`: labels with our prefix that somebody else set are not ours to remove.
+std::optional<Json> LabelPatch(const Json& node, const Labels& labels,
+                               const std::string& field_manager);
+
+struct NodeLabelerOptions {
+  std::string field_manager = "npu-ipc-broker";
+  Duration call_timeout = std::chrono::seconds(30);
+  BackoffOptions backoff;
+  RandomFunction random = Random;
+  PauseFunction pause = Pause;
+};
+
+struct NodeLabelerState {
+  bool current = false;  // the node had the labels set last when it was last looked at
+  std::string problem;   // why not; empty while nothing has failed
+  uint64_t patches = 0;  // that were accepted
+};
+
+// Safe for concurrent use. Reads the node when labels are set and patches it if they differ, on a
+// thread of its own; failures are tried again, with back-off, until it works or labels are set
+// anew. It needs the verbs get and patch on its node alone. It does not watch the node: what others
+// do to the labels stays until labels are set again.
+class NodeLabeler {
+ public:
+  // `client` must outlive it.
+  NodeLabeler(ApiClient& client, std::string node_name, NodeLabelerOptions options = {});
+  ~NodeLabeler();  // stops at once; the labels stay
+  NodeLabeler(const NodeLabeler&) = delete;
+  NodeLabeler& operator=(const NodeLabeler&) = delete;
+
+  // All labels that the node should have of ours, in place of those set before. Returns at once;
+  // fails as CheckLabels() does, and changes nothing then.
+  Status SetLabels(Labels labels);
+
+  NodeLabelerState state() const;
+
+ private:
+  void Run();
+  Status Write(const Labels& labels, Duration* retry_after);
+  void Finish(const Status& status, uint64_t number);
+
+  ApiClient& client_;
+  const ObjectPath node_;
+  const NodeLabelerOptions options_;
+  Canceller canceller_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopped_ = false;         // guarded by mutex_
+  Labels wanted_;                // guarded by mutex_
+  uint64_t wanted_number_ = 0;   // guarded by mutex_: counts SetLabels()
+  uint64_t written_number_ = 0;  // guarded by mutex_: what the node has
+  NodeLabelerState state_;       // guarded by mutex_
+
+  std::thread thread_;
+};
+
+}  // namespace npu_ipc::cluster
