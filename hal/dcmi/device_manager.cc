@@ -84,6 +84,7 @@ bool LinkCarriesPeerAccess(LinkType link) {
   switch (link) {
     case LinkType::kSelf:
     case LinkType::kHccs:
+    case LinkType::kPciSwitch:
     case LinkType::kSio:
     case LinkType::kHccsSwitch:
     case LinkType::kUb:
@@ -91,7 +92,6 @@ bool LinkCarriesPeerAccess(LinkType link) {
     case LinkType::kSystem:
     case LinkType::kPciHost:
     case LinkType::kPciMulti:
-    case LinkType::kPciSwitch:
     case LinkType::kUnknown:
       return false;
   }

@@ -55,6 +55,11 @@ TEST(Ascend910B, HasNoLinksToChooseFrom) {
   EXPECT_TRUE(code == kLinkTypeNotSupported || code == ACL_ERROR_RT_FEATURE_NOT_SUPPORT) << code;
 }
 
+// Two groups of eight cards: a link runs between cards at the same position alone.
+TEST(Box16, CardsOfOneGroupShare) { ExpectSharedAcross(8, 15); }
+
+TEST(Box16, CardsAtTheSamePositionOfBothGroupsShare) { ExpectSharedAcross(3, 11); }
+
 TEST(Ascend910C, AKeyHoldsTheSuperPodDeviceId) {
   Party exporter = Party::InContainer(First());
   const Key key = exporter.Export(exporter.Allocate());

@@ -30,8 +30,9 @@ int Run(int argc, char** argv) {
       "Exits with 0 only if every step was so.");
   app.name("tests/demo");
   WalkthroughOptions options;
-  app.add_option("--node", options.node, "the simulated node: 910b (8 cards) or 910c (16 dies)")
-      ->check(CLI::IsMember({"910b", "910c"}))
+  app.add_option("--node", options.node,
+                 "the simulated node: 910b (8 cards), 910b-box16 (16 cards) or 910c (16 dies)")
+      ->check(CLI::IsMember({"910b", "910b-box16", "910c"}))
       ->capture_default_str();
   app.add_option("--bytes", options.bytes,
                  "size of the shared region, a multiple of 2 MiB; 1GiB, 64MiB")

@@ -33,7 +33,8 @@ Driver::Driver(NodeShape shape, std::function<uint64_t()> boot_time_ns, ShareObs
     : shape_(std::move(shape)),
       devices_(DeviceCount(shape_)),
       memory_(DeviceCount(shape_), shape_.chip.memory_bytes),
-      peers_(DeviceCount(shape_)),
+      peers_(DeviceCount(shape_),
+             [this](uint32_t a, uint32_t b) { return CarriesPeerAccess(shape_.links[a][b]); }),
       shares_(ShareOptions(shape_, std::move(boot_time_ns)), peers_, observer) {}
 
 void Driver::SetFacts(const ProcessFacts& facts) { processes_[facts.pid].facts = facts; }

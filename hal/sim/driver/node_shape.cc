@@ -194,6 +194,23 @@ std::string ShapesIn(const std::string& directory) {
 
 }  // namespace
 
+bool CarriesPeerAccess(Link link) {
+  switch (link) {
+    case Link::kHccs:
+    case Link::kPix:
+    case Link::kSio:
+    case Link::kHccsSwitch:
+    case Link::kUb:
+      return true;
+    case Link::kSelf:
+    case Link::kSys:
+    case Link::kPhb:
+    case Link::kPxb:
+      return false;
+  }
+  return false;
+}
+
 Result<NodeShape> ParseNodeShape(std::string_view text, const std::string& file) {
   json document;
   try {

@@ -26,6 +26,10 @@ enum class Link : uint32_t {
   kUb = 8,
 };
 
+// Whether a device at one end can be given access to the memory of one at the other: HCCS, HCCS_SW,
+// SIO and UB, and two devices below one PCIe switch (driver: devdrv_pci_topo_support_p2p).
+bool CarriesPeerAccess(Link link);
+
 struct DeviceShape {
   uint32_t physical_id = 0;
   uint32_t card_id = 0;

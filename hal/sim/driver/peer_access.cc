@@ -20,6 +20,11 @@ Verdict PeerAccess::Check(uint32_t device, uint32_t peer) const {
     return {EINVAL, "peer access is for devices 0 to 15"};
   }
   if (device == peer) return {EINVAL, "a device is not its own peer"};
+  // The driver looks at no topology here, and the hardware then fails. This is the code of all its
+  // refusals of a pair.
+  if (!linked_(device, peer)) {
+    return {EINVAL, "no link between the devices carries peer access"};
+  }
   return {};
 }
 

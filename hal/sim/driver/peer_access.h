@@ -20,11 +20,15 @@ class PeerAccess {
   // Called when a pair of devices (the smaller id first) is configured or no longer.
   using ChangeCallback = std::function<void(uint32_t a, uint32_t b, bool configured)>;
 
-  explicit PeerAccess(uint32_t device_count) : device_count_(device_count) {}
+  // Whether two devices have a link over which memory can be reached.
+  using Linked = std::function<bool(uint32_t a, uint32_t b)>;
+
+  PeerAccess(uint32_t device_count, Linked linked)
+      : device_count_(device_count), linked_(std::move(linked)) {}
   void OnChange(ChangeCallback callback) { on_change_ = std::move(callback); }
 
-  // EINVAL: no such device, one of id 16 or more, or both are the same. ENOMEM: 32 processes have
-  // this direction.
+  // EINVAL: no such device, one of id 16 or more, both are the same, or not linked. ENOMEM: 32
+  // processes have this direction.
   Verdict Enable(pid_t pid, uint32_t device, uint32_t peer);
   // Takes one request of the process back. EINVAL as above. ESRCH: it has none.
   Verdict Disable(pid_t pid, uint32_t device, uint32_t peer);
@@ -39,7 +43,8 @@ class PeerAccess {
   Verdict Check(uint32_t device, uint32_t peer) const;
   void Drop(Direction direction);
 
-  uint32_t device_count_;
+  const uint32_t device_count_;
+  const Linked linked_;
   ChangeCallback on_change_ = [](uint32_t, uint32_t, bool) {};
   std::map<Direction, Requests> requests_;
 };

@@ -33,14 +33,15 @@ enum class Operation : uint32_t {
   // device, length, page_bytes -> values {handle, length in whole pages}, and the memory's
   // descriptor. ENOMEM; ENODEV: the device is not open; EINVAL: length 0 or no such page size
   kAllocate,
-  kFree,          // handle. The memory lives until the last mapping of it is gone
-  kMemoryInfo,    // device -> values {total, free bytes}
-  kEnablePeer,    // device (in the caller's /dev), peer (need not be; both physical). ENOMEM: 32
-                  // processes have this direction; EINVAL: the same, or an id above 15
-  kDisablePeer,   // device, peer. ESRCH: this process has not enabled it
-  kPeerStatus,    // device, peer -> value32: 1 when both directions are requested (by any process)
-  kShareCreate,   // handle, offset (on a page boundary), length, address -> key
-  kShareSetPids,  // key, pids, count
+  kFree,         // handle. The memory lives until the last mapping of it is gone
+  kMemoryInfo,   // device -> values {total, free bytes}
+  kEnablePeer,   // device (in the caller's /dev), peer (need not be; both physical). ENOMEM: 32
+                 // processes have this direction; EINVAL: the same, an id above 15, or no link that
+                 // carries it
+  kDisablePeer,  // device, peer. ESRCH: this process has not enabled it
+  kPeerStatus,   // device, peer -> value32: 1 when both directions are requested (by any process)
+  kShareCreate,  // handle, offset (on a page boundary), length, address -> key
+  kShareSetPids,      // key, pids, count
   kShareNoWhitelist,  // key: any process may open it
   kShareOpen,     // key, device (open), address (not 0) -> ShareReply, and the memory's descriptor
   kShareClose,    // key: the caller's open of it. Done also after the creator has destroyed it

@@ -7,6 +7,7 @@ namespace {
 
 // dcmi_interface_api.h, DCMI_TOPO_TYPE
 constexpr uint32_t kHccs = 3;
+constexpr uint32_t kPix = 5;
 constexpr uint32_t kSio = 6;
 constexpr uint32_t kHccsSwitch = 7;
 constexpr uint32_t kUb = 8;
@@ -45,7 +46,7 @@ RtResult<uint32_t> LinkBetween(uint32_t device, uint32_t peer) {
 }
 
 bool LinkCarriesMemory(uint32_t link) {
-  return link == kHccs || link == kSio || link == kHccsSwitch || link == kUb;
+  return link == kHccs || link == kPix || link == kSio || link == kHccsSwitch || link == kUb;
 }
 
 }  // namespace npu_ipc::sim

@@ -7,7 +7,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -183,6 +185,50 @@ TEST_F(LibdcmiTest, DiscoveryFindsThe910CNode) {
   EXPECT_EQ(inventory->devices[5].device_id_in_card, 1u);
   EXPECT_EQ(*(*manager)->Link(4, 5), LinkType::kSio);
   EXPECT_EQ(*(*manager)->Link(5, 6), LinkType::kHccsSwitch);
+}
+
+TEST_F(LibdcmiTest, DiscoveryFindsTheBox16Node) {
+  StartNode("910b-box16");
+  auto manager = hal::OpenDcmi(library_, "/nonexistent");
+  ASSERT_TRUE(manager.ok()) << manager.status().message();
+  Result<DeviceInventory> inventory = (*manager)->Devices();
+  ASSERT_TRUE(inventory.ok()) << inventory.status().message();
+  ASSERT_EQ(inventory->devices.size(), 16u);
+  EXPECT_EQ(inventory->devices[15].family, hal::ChipFamily::kAscend910B);
+  EXPECT_EQ(inventory->devices[15].chip_name, "910B2C");
+  EXPECT_EQ(*(*manager)->Link(8, 15), LinkType::kHccs);
+  EXPECT_TRUE(hal::LinkCarriesPeerAccess(*(*manager)->Link(3, 11)));
+  EXPECT_FALSE(hal::LinkCarriesPeerAccess(*(*manager)->Link(3, 12)));
+}
+
+// The kernel of this machine does not list the node's PCI devices: DCMI's CPUs tell the NUMA node.
+TEST_F(LibdcmiTest, CpuAffinityNamesTheNumaNode) {
+  StartNode("910b");
+  const std::pair<int, const char*> nodes[] = {
+      {0, "0-23"}, {2, "48-71"}, {4, "96-119"}, {6, "144-167"}};
+  for (const auto& [node, cpus] : nodes) {
+    const std::string path = directory_.Path("sys/devices/system/node/node") + std::to_string(node);
+    std::filesystem::create_directories(path);
+    std::ofstream(path + "/cpulist") << cpus << "\n";
+  }
+  auto manager = hal::OpenDcmi(library_, directory_.Path("sys"));
+  ASSERT_TRUE(manager.ok()) << manager.status().message();
+  Result<DeviceInventory> inventory = (*manager)->Devices();
+  ASSERT_TRUE(inventory.ok()) << inventory.status().message();
+  ASSERT_EQ(inventory->devices.size(), 8u);
+  for (const hal::Device& device : inventory->devices) {
+    ASSERT_TRUE(device.numa_node.has_value()) << device.physical_id;
+    char text[64] = {};
+    int length = 0;
+    ASSERT_EQ(DCMI(dcmi_get_affinity_cpu_info_by_device_id)(static_cast<int>(device.card_id), 0,
+                                                            text, &length),
+              DCMI_OK);
+    const auto expected = std::find_if(std::begin(nodes), std::end(nodes), [&](const auto& node) {
+      return node.second == std::string(text);
+    });
+    ASSERT_NE(expected, std::end(nodes)) << text;
+    EXPECT_EQ(*device.numa_node, expected->first);
+  }
 }
 
 TEST_F(LibdcmiTest, NumbersFollowWhatTheCallerSees) {

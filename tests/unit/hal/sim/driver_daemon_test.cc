@@ -369,7 +369,7 @@ TEST_F(DriverDaemonTest, BadSettingsEndItWithAnErrorThatHelps) {
     std::vector<std::string> arguments;
     const char* error;
   } cases[] = {
-      {{"--node", "910z"}, "has: 910b, 910c"},
+      {{"--node", "910z"}, "has: 910b, 910b-box16, 910c"},
       {{"--device-mode", "rw"}, "expected an octal mode from 0 to 777"},
       {{"--device-directory", "/nowhere"}, "/nowhere"},
       {{"--device-major", "1"}, "device major 1 belongs to a driver"},

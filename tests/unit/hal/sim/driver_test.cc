@@ -278,6 +278,17 @@ TEST_F(DriverTest, DeviceShareIsSetFromTheHost) {
   EXPECT_EQ(host.Call(request).reply.error, EINVAL);
 }
 
+TEST(DriverOfABox16Test, PeerAccessAcrossTheGroupsIsForTheSamePosition) {
+  Driver driver(
+      Node("910b-box16"), [] { return uint64_t{0}; }, nullptr);
+  Caller caller(driver, 10, {0, 1, 7, 8, 9, 15});
+  EXPECT_EQ(caller.Call(Operation::kEnablePeer, 0, 7).reply.error, 0);
+  EXPECT_EQ(caller.Call(Operation::kEnablePeer, 0, 8).reply.error, 0);
+  EXPECT_EQ(caller.Call(Operation::kEnablePeer, 15, 7).reply.error, 0);
+  EXPECT_EQ(caller.Call(Operation::kEnablePeer, 0, 9).reply.error, EINVAL);
+  EXPECT_EQ(caller.Call(Operation::kEnablePeer, 8, 7).reply.error, EINVAL);
+}
+
 TEST_F(DriverTest, NonsenseIsRefused) {
   Caller caller(driver_, 10, {0});
   EXPECT_EQ(caller.Call(static_cast<Operation>(999)).reply.error, EINVAL);

@@ -56,6 +56,25 @@ TEST(NodeShape, The910BNodeIsEightSingleChipCardsInAFullMesh) {
   }
 }
 
+TEST(NodeShape, TheBox16NodeIsTwoMeshesOfEightThatMeetAtTheSamePositions) {
+  const Result<NodeShape> shape = LoadNodeShape("910b-box16", NodesDirectory());
+  ASSERT_TRUE(shape.ok()) << shape.status().message();
+  EXPECT_EQ(shape->chip_family, ChipFamily::k910B);
+  EXPECT_EQ(shape->soc_name, "Ascend910B2C");
+  EXPECT_EQ(shape->chip.name, "910B2C");
+  EXPECT_EQ(shape->chip.ai_cores, 24U);
+  ASSERT_EQ(shape->devices.size(), 16U);
+  for (uint32_t a = 0; a < 16; ++a) {
+    EXPECT_EQ(shape->devices[a].card_id, a);
+    for (uint32_t b = 0; b < 16; ++b) {
+      const bool same_group = a / 8 == b / 8;
+      EXPECT_EQ(shape->links[a][b] == Link::kHccs, a != b && same_group) << a << " " << b;
+      EXPECT_EQ(CarriesPeerAccess(shape->links[a][b]), a != b && (same_group || a % 8 == b % 8))
+          << a << " " << b;
+    }
+  }
+}
+
 TEST(NodeShape, The910CNodeIsEightModulesOfTwoDies) {
   const Result<NodeShape> shape = LoadNodeShape("910c", NodesDirectory());
   ASSERT_TRUE(shape.ok()) << shape.status().message();
@@ -141,7 +160,8 @@ TEST(NodeShape, WhatIsNotJsonIsAnErrorThatNamesTheFile) {
 TEST(NodeShape, AnUnknownNameIsAnsweredWithTheKnownOnes) {
   const Result<NodeShape> shape = LoadNodeShape("910z", NodesDirectory());
   EXPECT_EQ(shape.status().code(), StatusCode::kNotFound);
-  EXPECT_THAT(shape.status().message(), AllOf(HasSubstr("'910z'"), HasSubstr("has: 910b, 910c")));
+  EXPECT_THAT(shape.status().message(),
+              AllOf(HasSubstr("'910z'"), HasSubstr("has: 910b, 910b-box16, 910c")));
 }
 
 TEST(NodeShape, APathIsTakenAsItIs) {

@@ -20,7 +20,7 @@ class PeerAccessTest : public ::testing::Test {
     peers_.OnChange([this](uint32_t a, uint32_t b, bool on) { changes_.emplace_back(a, b, on); });
   }
 
-  PeerAccess peers_{18};
+  PeerAccess peers_{18, [](uint32_t a, uint32_t b) { return a + b != 9; }};
   std::vector<Change> changes_;
 };
 
@@ -68,6 +68,14 @@ TEST_F(PeerAccessTest, ADirectionTakesThirtyTwoProcesses) {
   EXPECT_TRUE(peers_.Enable(100, 1, 0).ok()) << "the other direction has its own room";
   peers_.Release(32);
   EXPECT_TRUE(peers_.Enable(100, 0, 1).ok());
+}
+
+TEST_F(PeerAccessTest, DevicesWithoutALinkAreRefused) {
+  EXPECT_EQ(peers_.Enable(10, 4, 5).error, EINVAL);
+  EXPECT_EQ(peers_.Enable(10, 5, 4).error, EINVAL);
+  EXPECT_EQ(peers_.Disable(10, 4, 5).error, EINVAL);
+  EXPECT_FALSE(peers_.IsConfigured(4, 5));
+  EXPECT_TRUE(peers_.Enable(10, 4, 6).ok());
 }
 
 TEST_F(PeerAccessTest, DevicesAboveFifteenUnknownOnesAndOneselfAreRefused) {

@@ -17,6 +17,8 @@
 namespace npu_ipc::sim {
 namespace {
 
+const PeerAccess::Linked kAllLinked = [](uint32_t, uint32_t) { return true; };
+
 constexpr pid_t kExporter = 100;
 constexpr pid_t kImporter = 200;
 constexpr uint64_t kHandle = 7;
@@ -82,7 +84,7 @@ class SharesTest : public ::testing::Test {
 
   uint64_t now_ = uint64_t{200} * 1000000000;  // 200 s after boot
   RecordingObserver observer_;
-  PeerAccess peers_{8};
+  PeerAccess peers_{8, kAllLinked};
   std::unique_ptr<ValidityPage> page_;
   const uint32_t* words_;
   Shares shares_{Options(), peers_, &observer_};
@@ -97,7 +99,7 @@ TEST_F(SharesTest, KeysHaveTheDriversForm) {
 }
 
 TEST_F(SharesTest, KeysOfASuperPodNameTheDevicesPlaceInIt) {
-  PeerAccess peers(8);
+  PeerAccess peers(8, kAllLinked);
   Shares shares(Options(/*super_pod=*/true), peers, nullptr);
   std::string key;
   ASSERT_TRUE(shares.Create(kExporter, OnDevice(3), kPage, 0x00050003, &key).ok());
@@ -169,7 +171,7 @@ TEST_F(SharesTest, PidZeroAndTheCreatorsOwnAreSkipped) {
 }
 
 TEST_F(SharesTest, AWhitelistHasRoomFor32768Processes) {
-  PeerAccess peers(8);
+  PeerAccess peers(8, kAllLinked);
   Shares shares(Options(), peers, /*observer=*/nullptr);
   std::string key;
   ASSERT_TRUE(shares.Create(kExporter, OnDevice(0), kPage, 0, &key).ok());
