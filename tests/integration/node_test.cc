@@ -1,0 +1,103 @@
+#include "tests/integration/node_test.h"
+
+#include <httplib.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <utility>
+
+namespace npu_ipc {
+namespace {
+
+[[noreturn]] void GiveUp(const std::string& why) {
+  ADD_FAILURE() << why;
+  ::fflush(nullptr);
+  ::_exit(1);  // what was started ends with the node box
+}
+
+template <class T>
+T Required(Result<T> result) {
+  if (!result.ok()) GiveUp(result.status().message());
+  return std::move(result).value();
+}
+
+void Required(const Status& status) {
+  if (!status.ok()) GiveUp(status.message());
+}
+
+}  // namespace
+
+void NodeTest::SetUp() {
+  TestNode::Options options;
+  options.cgroup = ::getenv("NPU_IPC_TEST_CGROUP");  // main.cc
+  options.broker_flags = BrokerFlags();
+  node_ = Required(TestNode::Start(std::move(options)));
+}
+
+void NodeTest::TearDown() {
+  if (HasFailure()) {
+    for (const char* daemon : {"driver", "device-plugin", "broker"}) {
+      ::printf("--- %s\n%s", daemon, node_->Log(daemon).c_str());
+    }
+  }
+  node_.reset();
+  std::error_code ignored;
+  std::filesystem::remove_all("/run/npu", ignored);  // for the next test where there is one
+}
+
+PodRecord NodeTest::NewPod(const std::string& name, const std::string& group) {
+  PodRecord pod = {"team-a", name, RandomUid(), {}};
+  if (!group.empty()) pod.annotations["npu-ipc.io/group"] = group;
+  TellBroker(pod);
+  return pod;
+}
+
+void NodeTest::TellBroker(const PodRecord& pod) {
+  pods_.push_back(pod);
+  Required(node_->SetPods(pods_));
+}
+
+RemoteParty NodeTest::Start(const PodRecord& pod, int device) {
+  RemoteParty party(pod, Required(node_->Run(pod, Allocation(device), {"npu-ipc-party"})));
+  EXPECT_THAT(party.Do("device 0"), IsOk());
+  return party;
+}
+
+RemoteParty NodeTest::StartMember(const std::string& name, const std::string& group, int device) {
+  RemoteParty party = Start(NewPod(name, group), device);
+  EXPECT_THAT(party.Do("open"), IsOk());
+  return party;
+}
+
+void NodeTest::Publish(RemoteParty& exporter, const std::string& name, uint64_t first_word) {
+  EXPECT_THAT(exporter.Do("malloc " + name + " " + std::to_string(kRegionBytes)), IsOk());
+  EXPECT_THAT(exporter.Do("write " + name + " " + std::to_string(first_word)), IsOk());
+  EXPECT_THAT(exporter.Do("publish " + name), IsOk());
+}
+
+nlohmann::json NodeTest::Allocation(int device) {
+  const nlohmann::json devices = Required(node_->Devices());
+  return Required(node_->Allocate({devices.at("devices").at(device).at("id")}));
+}
+
+std::string NodeTest::BrokerSays(const std::string& path, const std::string& log) {
+  httplib::Client client("127.0.0.1", Required(node_->BrokerHttpPort(log)));
+  const httplib::Result answer = client.Get(path);
+  return answer ? answer->body : "";
+}
+
+double NodeTest::Metric(const std::string& name) {
+  const std::string text = "\n" + BrokerSays("/metrics");
+  const std::string start = "\n" + name + " ";
+  const size_t at = text.find(start);
+  return at == std::string::npos ? -1 : ::strtod(text.c_str() + at + start.size(), nullptr);
+}
+
+testing::AssertionResult NodeTest::MetricBecomes(const std::string& name, double value) {
+  double last = -1;
+  if (WaitUntil([&] { return (last = Metric(name)) == value; })) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << name << " is " << last << ", not " << value;
+}
+
+}  // namespace npu_ipc

@@ -1,0 +1,60 @@
+// What every integration test starts from: a simulated node of its own with the real daemons, and
+// pods with npu-ipc-party in them.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/fixtures/test_node.h"
+#include "tests/integration/remote_party.h"
+
+namespace npu_ipc {
+
+inline constexpr size_t kRegionBytes = 4 << 20;
+
+// main.cc runs it in a node box, with a cgroup of its own. What the test itself cannot do without
+// (a pod that does not start) ends the program with a reason.
+class NodeTest : public testing::Test {
+ protected:
+  void SetUp() override;
+  void TearDown() override;
+
+  // Where the node is to differ.
+  virtual std::vector<std::string> BrokerFlags() const { return {}; }
+
+  TestNode& node() { return *node_; }
+
+  // A pod of namespace team-a that the broker knows from now on. `group` is the value of its
+  // npu-ipc.io/group annotation; empty: it has none.
+  PodRecord NewPod(const std::string& name, const std::string& group);
+  void TellBroker(const PodRecord& pod);
+
+  // npu-ipc-party in a container of that pod, with the node's n-th device set as its own. It is not
+  // connected to the broker yet.
+  RemoteParty Start(const PodRecord& pod, int device);
+  // The same in a new pod, and connected.
+  RemoteParty StartMember(const std::string& name, const std::string& group, int device);
+
+  // A block of the pattern that starts with `first_word`, published under its name.
+  static void Publish(RemoteParty& exporter, const std::string& name, uint64_t first_word);
+
+  // What Allocate answers for the node's n-th device.
+  nlohmann::json Allocation(int device);
+
+  // What the broker that writes to `log` answers at a path of its HTTP listener.
+  std::string BrokerSays(const std::string& path, const std::string& log = "broker");
+  // The value of a metric without labels; -1 where there is none.
+  double Metric(const std::string& name);
+  // Waits until it has that value.
+  testing::AssertionResult MetricBecomes(const std::string& name, double value);
+
+ private:
+  std::unique_ptr<TestNode> node_;
+  std::vector<PodRecord> pods_;
+};
+
+}  // namespace npu_ipc
