@@ -1,0 +1,84 @@
+// What the device plugin's answers come to in a container, and the plugin beside its kubelet.
+#include <sstream>
+#include <vector>
+
+#include "tests/integration/node_test.h"
+
+namespace npu_ipc {
+namespace {
+
+using testing::Each;
+using testing::HasSubstr;
+using testing::SizeIs;
+using testing::UnorderedElementsAre;
+
+class DevicePlugin : public NodeTest {
+ protected:
+  // What a shell in a container of a new pod, with the n-th device, prints, line by line.
+  std::vector<std::string> RunShell(int device, const std::string& script) {
+    auto container =
+        node().Run(NewPod("shell", "weights"), Allocation(device), {"/bin/sh", "-c", script});
+    EXPECT_TRUE(container.ok()) << container.status().message();
+    std::vector<std::string> lines;
+    while (container.ok()) {
+      const Result<std::string> line = (*container)->process().ReadLine();
+      if (!line.ok()) break;
+      lines.push_back(*line);
+    }
+    return lines;
+  }
+};
+
+TEST_F(DevicePlugin, GivesTheChosenDeviceTheControlNodesAndNoOther) {
+  EXPECT_THAT(
+      RunShell(2, "cd /dev && ls -d *davinci* *svm* *hisi* *hdc* 2>&1 | grep -v cannot | sort -u"),
+      UnorderedElementsAre("davinci2", "davinci_manager", "devmm_svm", "hisi_hdc"));
+}
+
+TEST_F(DevicePlugin, AddsTwoVariablesToTheEnvironment) {
+  EXPECT_THAT(RunShell(0, "tr '\\0' '\\n' </proc/1/environ"),
+              UnorderedElementsAre(HasSubstr("PATH=/usr/local/bin"), HasSubstr("LD_LIBRARY_PATH="),
+                                   HasSubstr("HOME="), "NPU_IPC_SOCKET=/run/npu-ipc/broker.sock",
+                                   "NPU_IPC_LIBRARY=/usr/local/lib/npu-ipc/libnpu_ipc.so"));
+}
+
+TEST_F(DevicePlugin, GivesDirectoriesThatAContainerCannotChange) {
+  const std::vector<std::string> tries = RunShell(0, R"(
+    for directory in /usr/local/lib/npu-ipc /run/npu-ipc /usr/local/Ascend/driver/lib64; do
+      touch $directory/mine 2>&1
+      rm -f $directory/*.s* 2>&1 | head -n 1
+      mount -o remount,rw,bind $directory 2>&1 | head -n 1
+    done)");
+  EXPECT_THAT(tries, SizeIs(9));
+  EXPECT_THAT(tries, Each(testing::AnyOf(HasSubstr("Read-only file system"),
+                                         HasSubstr("permission denied"))));
+  EXPECT_THAT(StartMember("next", "weights", 1).Do("whoami"), IsOk());
+}
+
+TEST_F(DevicePlugin, SharesACardWithNoSecondContainer) {
+  RemoteParty first = StartMember("first", "weights", 0);
+  const PodRecord pod = NewPod("second", "weights");
+  auto container = node().Run(pod, Allocation(0), {"npu-ipc-party"});
+  ASSERT_TRUE(container.ok()) << container.status().message();
+  RemoteParty second(pod, std::move(*container));
+  EXPECT_THAT(second.Do("device 0"), IsVendorError());
+  EXPECT_THAT(first.Do("malloc mine 4194304"), IsOk());
+
+  second.Kill();
+  first.Kill();
+  RemoteParty third = Start(pod, 0);
+  EXPECT_THAT(third.Do("malloc mine 4194304"), IsOk());
+}
+
+TEST_F(DevicePlugin, RegistersAgainWithARestartedKubelet) {
+  RemoteParty before = StartMember("before", "weights", 0);
+  Publish(before, "shard", 100);
+  const Status restarted = node().RestartKubelet();
+  ASSERT_TRUE(restarted.ok()) << restarted.message();
+  RemoteParty after = StartMember("after", "weights", 1);
+  EXPECT_THAT(after.Do("attach shard 10000"), IsOk());
+  EXPECT_THAT(after.Do("read shard"), IsPattern(100));
+}
+
+}  // namespace
+}  // namespace npu_ipc
