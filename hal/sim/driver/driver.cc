@@ -4,8 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <chrono>
 #include <utility>
+
+#include "hal/sim/driver/copy_text.h"
 
 namespace npu_ipc::sim {
 namespace {
@@ -20,11 +22,10 @@ Shares::Options ShareOptions(const NodeShape& shape, std::function<uint64_t()> b
 
 uint32_t DeviceCount(const NodeShape& shape) { return static_cast<uint32_t>(shape.devices.size()); }
 
-template <size_t size>
-void CopyText(char (&to)[size], const std::string& from) {
-  const size_t bytes = std::min(from.size(), size - 1);
-  memcpy(to, from.data(), bytes);
-  to[bytes] = '\0';
+uint64_t UnixTimeMilliseconds() {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                   std::chrono::system_clock::now().time_since_epoch())
+                                   .count());
 }
 
 }  // namespace
@@ -35,7 +36,8 @@ Driver::Driver(NodeShape shape, std::function<uint64_t()> boot_time_ns, ShareObs
       memory_(DeviceCount(shape_), shape_.chip.memory_bytes),
       peers_(DeviceCount(shape_),
              [this](uint32_t a, uint32_t b) { return CarriesPeerAccess(shape_.links[a][b]); }),
-      shares_(ShareOptions(shape_, std::move(boot_time_ns)), peers_, observer) {}
+      shares_(ShareOptions(shape_, std::move(boot_time_ns)), peers_, observer),
+      conditions_(shape_, UnixTimeMilliseconds) {}
 
 void Driver::SetFacts(const ProcessFacts& facts) { processes_[facts.pid].facts = facts; }
 
@@ -45,11 +47,16 @@ void Driver::EndProcess(pid_t pid) {
   for (const uint64_t handle : memory_.HandlesOf(pid)) FreeMemory(handle);
   peers_.Release(pid);
   devices_.Release(pid);
+  fault_subscribers_.erase(pid);
   processes_.erase(pid);
 }
 
 Driver::Answer Driver::Handle(pid_t pid, const Request& request) {
   Answer answer;
+  if (const int32_t code = DcmiFailure(request); code != 0) {
+    answer.reply.dcmi_code = code;
+    return answer;
+  }
   const auto process = processes_.find(pid);
   const Verdict verdict = process == processes_.end() ? Verdict{ESRCH, "an unknown process"}
                                                       : Dispatch(process->second, request, &answer);
@@ -70,6 +77,7 @@ Verdict Driver::Dispatch(Process& process, const Request& request, Answer* answe
       answer->reply.value32 = static_cast<uint32_t>(facts.pid);
       return {};
     case Operation::kOpenDevice:
+      if (!conditions_.IsPresent(request.device)) return {ENODEV, "the device is not there"};
       return devices_.Open(facts, request.device);
     case Operation::kCloseDevice:
       return CloseDevice(process, request);
@@ -78,9 +86,9 @@ Verdict Driver::Dispatch(Process& process, const Request& request, Answer* answe
     case Operation::kFree:
       return Free(process, request);
     case Operation::kMemoryInfo:
-      if (Verdict access = devices_.CheckAccess(facts, request.device); !access.ok()) return access;
+      if (Verdict access = CheckAccess(facts, request.device); !access.ok()) return access;
       answer->reply.values[0] = memory_.total();
-      answer->reply.values[1] = memory_.total() - memory_.used(request.device);
+      answer->reply.values[1] = memory_.total() - MemoryUsed(request.device);
       return {};
     case Operation::kEnablePeer:
       return EnablePeer(process, request);
@@ -96,8 +104,9 @@ Verdict Driver::Dispatch(Process& process, const Request& request, Answer* answe
     case Operation::kDeviceProcesses:
       return ListProcesses(process, request.device, &answer->reply.processes);
     case Operation::kSetDeviceShare:
-      if (request.value32 > 1) return {EINVAL, "device-share is 0 or 1"};
-      return devices_.SetShared(facts, request.device, request.value32 != 0);
+      return SetDeviceShare(facts, request);
+    case Operation::kSubscribeFaults:
+      return SubscribeFaults(facts.pid);
     case Operation::kShareCreate:
     case Operation::kShareSetPids:
     case Operation::kShareNoWhitelist:
@@ -135,8 +144,7 @@ Verdict Driver::DispatchShare(Process& process, const Request& request, Answer* 
 Verdict Driver::Hello(Process& process, Answer* answer) {
   if (!EnsurePage(process)) return {ENOMEM, "the host gave no memfd for the validity page"};
   HelloReply& hello = answer->reply.hello;
-  for (const uint32_t device : process.facts.devices) {
-    if (!shape_.Has(device)) continue;
+  for (const uint32_t device : VisibleDevices(process.facts)) {
     hello.devices[hello.device_count++] = device;
   }
   hello.is_host_or_admin = process.facts.IsHostOrAdmin() ? 1 : 0;
@@ -189,9 +197,7 @@ void Driver::FreeMemory(uint64_t handle) {
 
 Verdict Driver::EnablePeer(Process& process, const Request& request) {
   // The peer may be a device that this process cannot see; its own may not.
-  if (Verdict access = devices_.CheckAccess(process.facts, request.device); !access.ok()) {
-    return access;
-  }
+  if (Verdict access = CheckAccess(process.facts, request.device); !access.ok()) return access;
   return peers_.Enable(process.facts.pid, request.device, request.peer);
 }
 
@@ -240,68 +246,6 @@ Verdict Driver::DescribeShare(const std::string& key, Answer* answer) const {
   answer->reply.share.offset = share->memory.offset;
   answer->reply.share.page_bytes = share->memory.page_bytes;
   answer->reply.share.device = share->memory.device;
-  return {};
-}
-
-Verdict Driver::DescribeDevice(Process& process, uint32_t device, DeviceRecord* record) const {
-  if (Verdict access = devices_.CheckAccess(process.facts, device); !access.ok()) return access;
-  constexpr uint32_t kMemoryUtilization = 6;  // DCMI's type number for on-chip memory
-  const DeviceShape& shape = shape_.devices[device];
-  const ChipShape& chip = shape_.chip;
-  record->physical_id = device;
-  record->card_id = shape.card_id;
-  record->device_id_in_card = shape.device_id_in_card;
-  CopyText(record->chip_type, chip.type);
-  CopyText(record->chip_name, chip.name);
-  CopyText(record->chip_version, chip.version);
-  CopyText(record->npu_name, chip.npu_name);
-  record->ai_core_count = chip.ai_cores;
-  record->vector_core_count = chip.vector_cores;
-  record->memory_total_bytes = memory_.total();
-  record->memory_used_bytes = memory_.used(device);
-  record->memory_frequency_mhz = chip.memory_frequency_mhz;
-  record->temperature_celsius = chip.temperature_celsius;
-  record->utilization_percent[kMemoryUtilization] = static_cast<uint32_t>(
-      static_cast<double>(memory_.used(device)) * 100 / static_cast<double>(memory_.total()));
-  record->board_id = chip.board_id;
-  record->mainboard_id = chip.mainboard_id;
-  record->pci_vendor_id = chip.pci_vendor_id;
-  record->pci_device_id = chip.pci_device_id;
-  record->pci_domain = shape.pci_domain;
-  record->pci_bus = shape.pci_bus;
-  record->pci_device = shape.pci_device;
-  record->pci_function = shape.pci_function;
-  memcpy(record->die_id, shape.die_id, sizeof(record->die_id));
-  record->numa_node = shape.numa_node;
-  CopyText(record->cpu_affinity, shape.cpu_affinity);
-  record->super_pod_device_id = shape.super_pod_device_id;
-  record->super_pod_size = shape_.super_pod.size;
-  record->super_pod_id = shape_.super_pod.id;
-  record->server_index = shape_.super_pod.server_index;
-  record->device_share = devices_.IsShared(device) ? 1 : 0;
-  return {};
-}
-
-Verdict Driver::DescribeLink(Process& process, const Request& request, Answer* answer) const {
-  for (const uint32_t device : {request.device, request.peer}) {
-    if (Verdict access = devices_.CheckAccess(process.facts, device); !access.ok()) return access;
-  }
-  answer->reply.value32 = static_cast<uint32_t>(shape_.links[request.device][request.peer]);
-  return {};
-}
-
-Verdict Driver::ListProcesses(Process& process, uint32_t device, ProcessList* list) const {
-  if (Verdict access = devices_.CheckAccess(process.facts, device); !access.ok()) return access;
-  for (const pid_t pid : devices_.ProcessesOn(device)) {
-    if (list->count == std::size(list->processes)) break;
-    const ProcessFacts& other = processes_.at(pid).facts;
-    if (!process.facts.IsHostOrAdmin() && other.mount_namespace != process.facts.mount_namespace) {
-      continue;
-    }
-    list->processes[list->count].host_pid = pid;
-    list->processes[list->count].memory_bytes = memory_.UsedBy(pid, device);
-    ++list->count;
-  }
   return {};
 }
 

@@ -4,10 +4,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <functional>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 
+#include "hal/sim/driver/device_conditions.h"
 #include "hal/sim/driver/device_table.h"
 #include "hal/sim/driver/memory.h"
 #include "hal/sim/driver/node_shape.h"
@@ -42,12 +46,36 @@ class Driver {
   // harms nobody else.
   Answer Handle(pid_t pid, const Request& request);
 
+  // How the devices are, to be changed at will.
+  DeviceConditions& conditions() { return conditions_; }
+  const DeviceConditions& conditions() const { return conditions_; }
+  // Whether the request is one that the driver never answers as it is now.
+  bool Hangs(const Request& request) const;
+
+  // The processes that are to hear of faults, and what each of them hears of one; empty where it
+  // does not see the device.
+  const std::set<pid_t>& fault_subscribers() const { return fault_subscribers_; }
+  std::optional<FaultMessage> FaultMessageFor(pid_t pid, uint32_t device, const Fault& fault,
+                                              FaultAssertion assertion);
+
+  void UnsubscribeFaults(pid_t pid) { fault_subscribers_.erase(pid); }
+
+  uint64_t MemoryUsed(uint32_t device) const;
+  std::vector<pid_t> ProcessesOn(uint32_t device) const { return devices_.ProcessesOn(device); }
+  bool IsShared(uint32_t device) const { return devices_.IsShared(device); }
+
  private:
   struct Process {
     ProcessFacts facts;
     std::unique_ptr<ValidityPage> page;
   };
 
+  // The code that a DCMI call fails with as it was asked for, or 0.
+  int32_t DcmiFailure(const Request& request) const;
+  std::vector<uint32_t> VisibleDevices(const ProcessFacts& facts) const;
+  Verdict CheckAccess(const ProcessFacts& facts, uint32_t device) const;
+  Verdict SetDeviceShare(const ProcessFacts& facts, const Request& request);
+  Verdict SubscribeFaults(pid_t pid);
   Verdict Dispatch(Process& process, const Request& request, Answer* answer);
   Verdict DispatchShare(Process& process, const Request& request, Answer* answer);
   Verdict Hello(Process& process, Answer* answer);
@@ -69,6 +97,9 @@ class Driver {
   Memory memory_;
   PeerAccess peers_;
   Shares shares_;
+  DeviceConditions conditions_;
+  std::set<pid_t> fault_subscribers_;
+  int32_t next_fault_message_ = 1;
   std::unordered_map<pid_t, Process> processes_;
 };
 

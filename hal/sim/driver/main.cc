@@ -7,11 +7,14 @@
 #include <unistd.h>
 
 #include <memory>
+#include <string_view>
 
 #include "hal/base/event_loop.h"
 #include "hal/base/posix_error.h"
 #include "hal/base/unix_socket.h"
 #include "hal/sim/driver/audit_files.h"
+#include "hal/sim/driver/control.h"
+#include "hal/sim/driver/control_server.h"
 #include "hal/sim/driver/device_nodes.h"
 #include "hal/sim/driver/driver.h"
 #include "hal/sim/driver/node_shape.h"
@@ -24,6 +27,7 @@ namespace {
 
 constexpr mode_t kSocketMode =
     0666;  // as the device nodes' drivers: who may do what is theirs to say
+constexpr mode_t kControlSocketMode = 0600;
 
 uint64_t BootTimeNanoseconds() {
   timespec now = {};
@@ -79,8 +83,16 @@ Status Run(const Options& options) {
   if (!signals.ok()) return signals;
   Driver driver(*shape, BootTimeNanoseconds, audit.get());
   const Result<std::unique_ptr<Server>> server =
-      Server::Create(events, driver, std::move(*inspector), std::move(*listener), options.verbose);
+      Server::Create(events, driver, *inspector, std::move(*listener), options.verbose);
   if (!server.ok()) return server.status();
+  Result<std::unique_ptr<UnixListener>> control_listener = UnixListener::Listen(
+      options.library_directory + "/" + kControlSocketFileName, kControlSocketMode);
+  if (!control_listener.ok()) return control_listener.status();
+  Control control(driver, [&server] { (*server)->AnswerHeld(); });
+  const Result<std::unique_ptr<ControlServer>> control_server =
+      ControlServer::Create(events, std::move(*inspector), std::move(*control_listener),
+                            [&control](std::string_view request) { return control.Run(request); });
+  if (!control_server.ok()) return control_server.status();
   if (Status ready = ReportReady(options.ready_fd); !ready.ok()) return ready;
   events.Run();
   return Status::Ok();

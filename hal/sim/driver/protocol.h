@@ -13,14 +13,18 @@
 
 namespace npu_ipc::sim {
 
-inline constexpr uint32_t kProtocolVersion = 1;
+inline constexpr uint32_t kProtocolVersion = 2;
 // Beside the vendor libraries' files (found through dladdr): that is how a container reaches it.
 inline constexpr char kSocketFileName[] = "npu-sim-driver.sock";
+// Beside it, root's alone: what npu-sim-control speaks to, one JSON object a message both ways.
+inline constexpr char kControlSocketFileName[] = "npu-sim-control.sock";
+inline constexpr size_t kMaxControlMessageBytes = 128 << 10;
 
 inline constexpr uint32_t kMaxDevices = 64;
 inline constexpr size_t kKeyBytes = 65;          // driver: DEVMM_MAX_NAME_SIZE
 inline constexpr uint32_t kMaxPidsPerCall = 31;  // HAL: devmm_svm.c
 inline constexpr uint32_t kMaxPeerProcesses = 32;
+inline constexpr uint32_t kMaxFaultSubscribers = 64;  // DCMI's documentation of the subscription
 inline constexpr uint32_t kValiditySlots = 65536;
 
 enum class Operation : uint32_t {
@@ -52,6 +56,9 @@ enum class Operation : uint32_t {
   kDeviceProcesses,  // device -> ProcessList
   kSetDeviceShare,   // device, value32 0 or 1. EPERM: not the host or an admin container; EBUSY: in
                      // use
+  // After the answer, a FaultMessage each time that a fault of a device that the process sees is
+  // raised or cleared. The connection is for that alone. EBUSY: 64 processes subscribe
+  kSubscribeFaults,
 };
 
 struct Request {
@@ -68,12 +75,14 @@ struct Request {
   uint32_t count;
   char key[72];
   int32_t pids[kMaxPidsPerCall + 1];
+  uint32_t through_dcmi;  // 1: from libdcmi, whose calls can be made to hang or fail
+  uint32_t reserved;
 };
-static_assert(sizeof(Request) == 56 + 8 + 72 + 128);
+static_assert(sizeof(Request) == 56 + 8 + 72 + 128 + 8);
 
 struct HelloReply {
   uint32_t device_count;          // devices that this process sees, by what is in its /dev
-  uint32_t devices[kMaxDevices];  // their physical ids, ascending: index = container-logical id
+  uint32_t devices[kMaxDevices];  // their physical ids; index = container-logical id
   uint32_t is_host_or_admin;      // host mount namespace, or all capabilities and uid 0
   uint32_t chip_family;           // 0: 910B, 1: 910C
   char soc_name[32];              // "Ascend910B3", "Ascend910_9391"
@@ -138,9 +147,24 @@ struct ProcessList {
   } processes[32];
 };
 
+struct FaultMessage {
+  uint32_t code;
+  uint32_t logical_id;  // as HelloReply numbers the devices of this process
+  uint32_t severity;
+  uint32_t assertion;  // 0 cleared, 1 raised, 2 has no end
+  uint32_t node_type;
+  int32_t serial_number;          // of the fault
+  int32_t message_serial_number;  // of this message
+  uint32_t reserved;
+  uint64_t raised_at_ms;  // since the epoch
+  char name[128];
+};
+
 struct Reply {
-  int32_t error;  // 0, or a positive errno
+  int32_t error;      // 0, or a positive errno
+  int32_t dcmi_code;  // not 0: what the DCMI call is to return instead
   uint32_t value32;
+  uint32_t reserved;
   uint64_t values[2];
   union {
     HelloReply hello;

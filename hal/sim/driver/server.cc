@@ -8,6 +8,7 @@
 #include <chrono>
 #include <iterator>
 #include <utility>
+#include <vector>
 
 #include "hal/base/posix_error.h"
 
@@ -47,10 +48,15 @@ Result<std::unique_ptr<Server>> Server::Create(EventLoop& loop, Driver& driver,
       loop.Watch(self->pidfds_.get(), EPOLLIN, [self](uint32_t) { self->EndEndedProcesses(); });
   if (!ends.ok()) return ends.status();
   self->pidfds_watch_ = *ends;
+  driver.conditions().OnFault(
+      [self](uint32_t device, const Fault& fault, FaultAssertion assertion) {
+        self->PassOnFault(device, fault, assertion);
+      });
   return server;
 }
 
 Server::~Server() {
+  driver_.conditions().OnFault([](uint32_t, const Fault&, FaultAssertion) {});
   loop_.Cancel(resume_timer_);
   loop_.Unwatch(listener_watch_);
   loop_.Unwatch(pidfds_watch_);
@@ -108,7 +114,7 @@ Status Server::Admit(UniqueFd fd) {
     if (processes_[pid].connections.empty()) EndProcess(pid);
     return watch.status();
   }
-  connections_.emplace(id, Connection{std::move(fd), pid, *watch});
+  connections_.emplace(id, Connection{std::move(fd), pid, *watch, std::nullopt, false});
   processes_[pid].connections.insert(id);
   return Status::Ok();
 }
@@ -159,7 +165,8 @@ bool Server::ReadRequest(ConnectionId id) {
   if (connections_.count(id) == 0) return false;  // the sender's own
   bool keep = false;
   if (received.ok() && !received->end_of_stream) {
-    if (received->bytes != sizeof(request) || request.version != kProtocolVersion) {
+    if (received->bytes != sizeof(request) || request.version != kProtocolVersion ||
+        connection.held || connection.hears_faults) {
       SendError(connection, EINVAL);
       if (verbose_) {
         Log("closed a connection of process " + std::to_string(connection.pid) +
@@ -177,9 +184,13 @@ bool Server::ReadRequest(ConnectionId id) {
 bool Server::Answer(Connection& connection, const Request& request) {
   const auto operation = static_cast<uint32_t>(request.operation);
   if (operation < static_cast<uint32_t>(Operation::kHello) ||
-      operation > static_cast<uint32_t>(Operation::kSetDeviceShare)) {
+      operation > static_cast<uint32_t>(Operation::kSubscribeFaults)) {
     SendError(connection, EINVAL);
     return false;
+  }
+  if (driver_.Hangs(request)) {
+    connection.held = request;
+    return true;
   }
   // What a process sees is looked up when it starts to use the driver or a device, as opening the
   // device's node does; in between nothing changes for it.
@@ -192,8 +203,40 @@ bool Server::Answer(Connection& connection, const Request& request) {
         ", device " + std::to_string(request.device) + ": " + answer.reason + " (" +
         ::strerrorname_np(answer.reply.error) + ")");
   }
+  connection.hears_faults = request.operation == Operation::kSubscribeFaults &&
+                            answer.reply.error == 0 && answer.reply.dcmi_code == 0;
   return SendMessage(connection.fd.get(), &answer.reply, sizeof(answer.reply), answer.descriptor)
       .ok();
+}
+
+void Server::AnswerHeld() {
+  std::vector<ConnectionId> held;
+  for (const auto& [id, connection] : connections_) {
+    if (connection.held && !driver_.Hangs(*connection.held)) held.push_back(id);
+  }
+  for (const ConnectionId id : held) {
+    const auto connection = connections_.find(id);
+    if (connection == connections_.end()) continue;
+    const Request request = *connection->second.held;
+    connection->second.held.reset();
+    if (!Answer(connection->second, request)) CloseConnection(id);
+  }
+}
+
+// Whoever does not read as fast as it is told misses messages.
+void Server::PassOnFault(uint32_t device, const Fault& fault, FaultAssertion assertion) {
+  for (const pid_t pid : driver_.fault_subscribers()) {
+    const std::optional<FaultMessage> message =
+        driver_.FaultMessageFor(pid, device, fault, assertion);
+    const auto process = processes_.find(pid);
+    if (!message || process == processes_.end()) continue;
+    for (const ConnectionId id : process->second.connections) {
+      const Connection& connection = connections_.at(id);
+      if (!connection.hears_faults) continue;
+      const Status sent = SendMessage(connection.fd.get(), &*message, sizeof(*message));
+      if (!sent.ok() && verbose_) Log("lost a fault for process " + std::to_string(pid));
+    }
+  }
 }
 
 bool Server::SendError(Connection& connection, int error) {
@@ -214,10 +257,12 @@ Status Server::RefreshFacts(pid_t pid) {
 void Server::CloseConnection(ConnectionId id) {
   const auto connection = connections_.find(id);
   const pid_t pid = connection->second.pid;
+  const bool heard_faults = connection->second.hears_faults;
   loop_.Unwatch(connection->second.watch);
   connections_.erase(connection);
   Process& process = processes_.at(pid);
   process.connections.erase(id);
+  if (heard_faults) driver_.UnsubscribeFaults(pid);
   if (process.connections.empty()) EndProcess(pid);
 }
 

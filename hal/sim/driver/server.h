@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -21,7 +22,8 @@ namespace npu_ipc::sim {
 // called connect(2): a forked child that uses the socket speaks as its parent. What a process holds
 // is the process', whichever of its connections asked for it, and is taken back when its pidfd says
 // that it has ended, or when its last connection is closed. A connection that sends anything but a
-// request gets EINVAL and is closed. Everything runs on the loop's thread.
+// request gets EINVAL and is closed; so is one that sends while its last request hangs, or after it
+// subscribed to faults. Everything runs on the loop's thread.
 class Server {
  public:
   // `loop` and `driver` outlive this object. `verbose` logs every refusal, with its reason, on
@@ -34,12 +36,17 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
+  // Answers what the driver had to leave unanswered and no longer has to.
+  void AnswerHeld();
+
  private:
   using ConnectionId = uint64_t;
   struct Connection {
     UniqueFd fd;
     pid_t pid;
     EventLoop::WatchId watch;
+    std::optional<Request> held = std::nullopt;  // a request that hangs
+    bool hears_faults = false;
   };
   struct Process {
     UniqueFd pidfd;
@@ -58,6 +65,7 @@ class Server {
   void OnReadable(ConnectionId id);
   bool ReadRequest(ConnectionId id);
   bool Answer(Connection& connection, const Request& request);
+  void PassOnFault(uint32_t device, const Fault& fault, FaultAssertion assertion);
   bool SendError(Connection& connection, int error);
   Status RefreshFacts(pid_t pid);
   void CloseConnection(ConnectionId id);

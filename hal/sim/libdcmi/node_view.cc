@@ -45,14 +45,15 @@ DriverClient& Client() {
   return *client;
 }
 
-int Ask(const Request& request, DriverReply* answer) {
+int Ask(Request request, DriverReply* answer) {
+  request.through_dcmi = 1;
   Result<DriverReply> called = Client().Call(request);
   if (!called.ok()) {
     return called.status().code() == StatusCode::kInternal ? DCMI_ERR_CODE_INNER_ERR
                                                            : DCMI_ERR_CODE_NOT_REDAY;
   }
   *answer = std::move(*called);
-  return CodeOfErrno(answer->reply.error);
+  return CodeOfReply(answer->reply);
 }
 
 int Ask(Operation operation, uint32_t device, DriverReply* answer) {
@@ -88,6 +89,10 @@ int CodeOfAbsence(int card, int device) {
 
 }  // namespace
 
+int CodeOfReply(const Reply& reply) {
+  return reply.dcmi_code != 0 ? reply.dcmi_code : CodeOfErrno(reply.error);
+}
+
 int Look(const NodeView** view) {
   last_view = {};
   DriverReply hello;
@@ -115,6 +120,13 @@ int Look(const NodeView** view) {
 int LastLook(const NodeView** view) {
   *view = &last_view;
   return last_view.connection != 0 ? DCMI_OK : Look(view);
+}
+
+int IsHostOrAdmin(bool* is) {
+  DriverReply answer;
+  const int code = Ask(Operation::kHello, 0, &answer);
+  if (code == DCMI_OK) *is = answer.reply.hello.is_host_or_admin != 0;
+  return code;
 }
 
 int GetDriverVersion(char (&version)[32]) {

@@ -31,6 +31,9 @@ int Look(const NodeView** view);
 // What this thread saw when it last looked; looks if it never has.
 int LastLook(const NodeView** view);
 
+// What a driver's answer means to DCMI's caller.
+int CodeOfReply(const Reply& reply);
+
 int GetDriverVersion(char (&version)[32]);
 
 // INVALID_DEVICE_ID for a number that no card has, DEVICE_NOT_EXIST for what this process does not
@@ -39,6 +42,8 @@ int DescribeDevice(int card, int device, DeviceRecord* record);
 
 int DescribeLink(uint32_t physical_id_a, uint32_t physical_id_b, int* topology);
 int ListProcesses(uint32_t physical_id, ProcessList* processes);
+// Whether this process is on the host or in an admin container.
+int IsHostOrAdmin(bool* is);
 int SetDeviceShare(uint32_t physical_id, bool enabled);
 
 }  // namespace npu_ipc::sim

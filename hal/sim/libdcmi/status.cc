@@ -1,10 +1,12 @@
 // The simulator's libdcmi.so: health, use, topology and sharing.
 #include <string.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <iterator>
 
 #include "hal/dcmi/dcmi_interface_api.h"
+#include "hal/sim/libdcmi/fault_events.h"
 #include "hal/sim/libdcmi/node_view.h"
 
 using npu_ipc::sim::DescribeDevice;
@@ -96,10 +98,17 @@ int dcmi_get_device_resource_info(int card_id, int device_id, struct dcmi_proc_m
 
 int dcmi_subscribe_fault_event(int card_id, int device_id, struct dcmi_event_filter filter,
                                dcmi_fault_event_callback handler) {
-  (void)card_id;
-  (void)device_id;
-  (void)filter;
-  return handler == nullptr ? DCMI_ERR_CODE_INVALID_PARAMETER : DCMI_ERR_CODE_NOT_SUPPORT;
+  bool host_or_admin = false;
+  if (int code = npu_ipc::sim::IsHostOrAdmin(&host_or_admin); code != DCMI_OK) return code;
+  if (!host_or_admin && ::geteuid() != 0) return DCMI_ERR_CODE_OPER_NOT_PERMITTED;
+  if (handler == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  int logical_id = -1;
+  if (card_id != -1 || device_id != -1) {
+    if (int code = dcmi_get_device_logic_id(&logical_id, card_id, device_id); code != DCMI_OK) {
+      return code;
+    }
+  }
+  return npu_ipc::sim::SubscribeFaultEvents(logical_id, filter, handler);
 }
 
 int dcmi_get_topo_info_by_device_id(int card_id1, int device_id1, int card_id2, int device_id2,

@@ -375,10 +375,19 @@ TEST_F(LibdcmiTest, ListsTheProcessesOfADevice) {
   OccupyDevice(2);
   auto manager = hal::OpenDcmi(library_, "/nonexistent");
   ASSERT_TRUE(manager.ok()) << manager.status().message();
+  EXPECT_TRUE((*manager)->Processes(2)->empty()) << "it holds no memory";
+  Request request = {};
+  request.operation = Operation::kAllocate;
+  request.device = 2;
+  request.length = 2 << 20;
+  request.page_bytes = 2 << 20;
+  ASSERT_EQ(driver_->Handle(kOther, request).error, 0);
+  EXPECT_EQ((*manager)->Usage(2)->memory_used_bytes, 2u << 20);
   auto processes = (*manager)->Processes(2);
   ASSERT_TRUE(processes.ok()) << processes.status().message();
   ASSERT_EQ(processes->size(), 1u);
   EXPECT_EQ((*processes)[0].host_pid, kOther);
+  EXPECT_EQ((*processes)[0].memory_bytes, 2u << 20);
 }
 
 TEST_F(LibdcmiTest, SuperPodInformationIs910CsAlone) {
@@ -401,6 +410,17 @@ TEST_F(LibdcmiTest, SuperPodInformationIs910CsAlone) {
             DCMI_ERR_CODE_NOT_SUPPORT);
 }
 
+TEST_F(LibdcmiTest, FaultEventsAreForWhoMayAndWhoCanBeCalled) {
+  StartNode("910b");
+  const dcmi_event_filter all = {};
+  auto subscribe = DCMI(dcmi_subscribe_fault_event);
+  EXPECT_EQ(subscribe(-1, -1, all, nullptr), DCMI_ERR_CODE_INVALID_PARAMETER);
+  const auto ignore = [](dcmi_event*) {};
+  EXPECT_EQ(subscribe(8, 0, all, ignore), DCMI_ERR_CODE_DEVICE_NOT_EXIST);
+  EXPECT_EQ(subscribe(0, 1, all, ignore), DCMI_ERR_CODE_NOT_SUPPORT) << "the controller";
+  EXPECT_EQ(subscribe(-1, 0, all, ignore), DCMI_ERR_CODE_INVALID_DEVICE_ID);
+}
+
 TEST_F(LibdcmiTest, WhatIsNotBuiltSaysSo) {
   StartNode("910c");
   char cpus[256];
@@ -409,8 +429,6 @@ TEST_F(LibdcmiTest, WhatIsNotBuiltSaysSo) {
   EXPECT_EQ(DCMI(dcmi_get_affinity_cpu_info_by_device_id)(0, 0, cpus, &length),
             DCMI_ERR_CODE_NOT_SUPPORT);
   EXPECT_EQ(DCMI(dcmi_get_device_utilization_rate)(0, 0, DCMI_UTILIZATION_RATE_DDR, &value),
-            DCMI_ERR_CODE_NOT_SUPPORT);
-  EXPECT_EQ(DCMI(dcmi_subscribe_fault_event)(-1, -1, dcmi_event_filter{}, [](dcmi_event*) {}),
             DCMI_ERR_CODE_NOT_SUPPORT);
 }
 

@@ -258,11 +258,135 @@ TEST_F(DriverTest, ProcessesOfOtherContainersAreShownToHostAndAdminOnly) {
   ASSERT_EQ(host.Call(Operation::kOpenDevice, 0).reply.error, 0);
   ASSERT_EQ(caller.Call(Operation::kOpenDevice, 0).reply.error, 0);
   caller.Allocate(0, 1);
+  EXPECT_EQ(host.Call(Operation::kDeviceProcesses, 0).reply.processes.count, 1U)
+      << "those that hold memory";
+  host.Allocate(0, 1);
   const ProcessList own = caller.Call(Operation::kDeviceProcesses, 0).reply.processes;
   ASSERT_EQ(own.count, 1U);
   EXPECT_EQ(own.processes[0].host_pid, 10);
   EXPECT_EQ(own.processes[0].memory_bytes, kHugePage);
   EXPECT_EQ(host.Call(Operation::kDeviceProcesses, 0).reply.processes.count, 2U);
+}
+
+TEST_F(DriverTest, ARemovedDeviceIsNotThereAndComesBackUnderAnotherNumber) {
+  Caller caller(driver_, 10, {2, 3, 5});
+  ASSERT_TRUE(driver_.conditions().Remove(3).ok());
+  EXPECT_EQ(driver_.conditions().Remove(3).error, ENODEV);
+  const HelloReply without = caller.Call(Operation::kHello).reply.hello;
+  ASSERT_EQ(without.device_count, 2U);
+  EXPECT_EQ(without.devices[1], 5U);
+  EXPECT_EQ(caller.Call(Operation::kDeviceRecord, 3).reply.error, ENODEV);
+  EXPECT_EQ(caller.Call(Operation::kOpenDevice, 3).reply.error, ENODEV);
+  EXPECT_EQ(caller.Call(Operation::kDeviceLink, 2, 3).reply.error, ENODEV);
+
+  EXPECT_EQ(driver_.conditions().Restore(3, 16).error, EINVAL);
+  ASSERT_TRUE(driver_.conditions().Restore(3, 0).ok());
+  EXPECT_EQ(driver_.conditions().Restore(3, 0).error, EEXIST);
+  const HelloReply back = caller.Call(Operation::kHello).reply.hello;
+  ASSERT_EQ(back.device_count, 3U);
+  EXPECT_EQ(back.devices[0], 3U);
+  EXPECT_EQ(back.devices[1], 2U);
+  EXPECT_EQ(caller.Call(Operation::kDeviceRecord, 3).reply.error, 0);
+}
+
+TEST_F(DriverTest, HealthIsThatOfTheWorstFaultUnlessItIsSet) {
+  Caller caller(driver_, 10, {1});
+  DeviceConditions& conditions = driver_.conditions();
+  Fault fault;
+  fault.code = 0x80e18005;
+  fault.severity = 2;
+  ASSERT_TRUE(conditions.Raise(1, fault).ok());
+  fault.code = 0x8c1f8608;
+  fault.severity = 1;
+  ASSERT_TRUE(conditions.Raise(1, fault).ok());
+  DeviceRecord record = caller.Call(Operation::kDeviceRecord, 1).reply.record;
+  EXPECT_EQ(record.health, 2U);
+  ASSERT_EQ(record.fault_count, 2U);
+  EXPECT_EQ(record.fault_codes[0], 0x80e18005U);
+  ASSERT_TRUE(conditions.Clear(1, 0x80e18005).ok());
+  EXPECT_EQ(conditions.Clear(1, 0x80e18005).error, ENOENT);
+  EXPECT_EQ(caller.Call(Operation::kDeviceRecord, 1).reply.record.health, 1U);
+  conditions.Mutable(1).health = 3;
+  EXPECT_EQ(caller.Call(Operation::kDeviceRecord, 1).reply.record.health, 3U);
+  conditions.Mutable(1).health = DeviceCondition::kHealthOfFaults;
+  conditions.ClearAll(1);
+  record = caller.Call(Operation::kDeviceRecord, 1).reply.record;
+  EXPECT_EQ(record.health, 0U);
+  EXPECT_EQ(record.fault_count, 0U);
+}
+
+TEST_F(DriverTest, ARecordHasRoomForThirtyTwoFaults) {
+  Fault fault;
+  for (fault.code = 1; fault.code <= 32; ++fault.code) {
+    ASSERT_TRUE(driver_.conditions().Raise(0, fault).ok());
+  }
+  EXPECT_EQ(driver_.conditions().Raise(0, fault).error, ENOSPC);
+  fault.code = 32;
+  EXPECT_TRUE(driver_.conditions().Raise(0, fault).ok()) << "it is there already";
+}
+
+TEST_F(DriverTest, ExtraMemoryIsInUse) {
+  Caller caller(driver_, 10, {0});
+  driver_.conditions().Mutable(0).extra_memory_bytes = uint64_t{32} << 30;
+  const DeviceRecord record = caller.Call(Operation::kDeviceRecord, 0).reply.record;
+  EXPECT_EQ(record.memory_used_bytes, uint64_t{32} << 30);
+  EXPECT_EQ(record.utilization_percent[6], 50U);
+  driver_.conditions().Mutable(0).extra_memory_bytes = UINT64_MAX / 2;
+  EXPECT_EQ(caller.Call(Operation::kDeviceRecord, 0).reply.record.memory_used_bytes,
+            uint64_t{64} << 30)
+      << "never more than there is";
+}
+
+TEST_F(DriverTest, TroubleOfDcmiIsDcmisAlone) {
+  Caller caller(driver_, 10, {0, 1});
+  Request dcmi = {};
+  dcmi.operation = Operation::kDeviceRecord;
+  dcmi.through_dcmi = 1;
+  Request runtime = dcmi;
+  runtime.through_dcmi = 0;
+  driver_.conditions().TroubleOf(0) = {true, -8012};
+  EXPECT_EQ(caller.Call(dcmi).reply.dcmi_code, -8012);
+  EXPECT_TRUE(driver_.Hangs(dcmi));
+  EXPECT_EQ(caller.Call(runtime).reply.dcmi_code, 0);
+  EXPECT_FALSE(driver_.Hangs(runtime));
+  dcmi.device = 1;
+  EXPECT_EQ(caller.Call(dcmi).reply.dcmi_code, 0);
+  EXPECT_FALSE(driver_.Hangs(dcmi));
+  dcmi.device = UINT32_MAX;
+  EXPECT_FALSE(driver_.Hangs(dcmi));
+  driver_.conditions().trouble() = {true, -8005};
+  dcmi.operation = Operation::kHello;
+  EXPECT_EQ(caller.Call(dcmi).reply.dcmi_code, -8005);
+  EXPECT_TRUE(driver_.Hangs(dcmi));
+}
+
+TEST_F(DriverTest, SixtyFourProcessesHearOfFaults) {
+  std::vector<Caller> callers;
+  for (pid_t pid = 1; pid <= 65; ++pid)
+    callers.emplace_back(driver_, pid, std::vector<uint32_t>{0});
+  for (size_t i = 0; i < 64; ++i) {
+    ASSERT_EQ(callers[i].Call(Operation::kSubscribeFaults).reply.error, 0);
+  }
+  EXPECT_EQ(callers[0].Call(Operation::kSubscribeFaults).reply.error, EBUSY);
+  EXPECT_EQ(callers[64].Call(Operation::kSubscribeFaults).reply.error, EBUSY);
+  driver_.EndProcess(7);
+  EXPECT_EQ(callers[64].Call(Operation::kSubscribeFaults).reply.error, 0);
+}
+
+TEST_F(DriverTest, AProcessHearsOfTheDevicesThatItSeesByItsOwnNumbers) {
+  Caller caller(driver_, 10, {3, 6});
+  Fault fault;
+  fault.code = 7;
+  fault.severity = 1;
+  fault.name = std::string(500, 'x');
+  const auto message = driver_.FaultMessageFor(10, 6, fault, FaultAssertion::kRaised);
+  ASSERT_TRUE(message.has_value());
+  EXPECT_EQ(message->logical_id, 1U);
+  EXPECT_EQ(message->code, 7U);
+  EXPECT_EQ(message->assertion, 1U);
+  EXPECT_EQ(strnlen(message->name, sizeof(message->name)), sizeof(message->name) - 1);
+  EXPECT_FALSE(driver_.FaultMessageFor(10, 4, fault, FaultAssertion::kRaised).has_value());
+  EXPECT_FALSE(driver_.FaultMessageFor(11, 6, fault, FaultAssertion::kRaised).has_value());
 }
 
 TEST_F(DriverTest, DeviceShareIsSetFromTheHost) {
