@@ -10,6 +10,7 @@
 #include "hal/base/posix_error.h"
 #include "plugin/injection/host_files.h"
 #include "plugin/injection/library_store.h"
+#include "plugin/kubelet/recorded_resource.h"
 
 namespace npu_ipc::device {
 namespace {
@@ -63,6 +64,19 @@ const std::string& Daemon::ResourceName(hal::ChipFamily family) const {
   return family == hal::ChipFamily::kAscend910C ? settings_.resource_910c : settings_.resource_910b;
 }
 
+Status Daemon::Offer(const std::shared_ptr<NpuResource>& resource) {
+  allocations_->AddResource(resource->name());
+  if (pod_resources_watch_ == nullptr) {
+    pod_resources_watch_ =
+        std::make_unique<kubelet::PodResourcesWatch>(settings_.pod_resources, allocations_);
+  }
+  const auto record = [this](const std::string& name, const std::vector<std::string>& ids) {
+    allocations_->RecordAllocate(name, ids);
+    pod_resources_watch_->AskSoon();
+  };
+  return session_->Add(std::make_shared<kubelet::RecordedResource>(resource, record));
+}
+
 void Daemon::OnSnapshot(const Snapshot& snapshot) {
   injection::ContainerChanges base = library_changes_;
   // Looked at anew each time: the driver may have been installed since.
@@ -79,7 +93,7 @@ void Daemon::OnSnapshot(const Snapshot& snapshot) {
     resource->Update(std::move(devices), base);
     if (!is_new) {
       session_->DevicesChanged(name);
-    } else if (Status added = session_->Add(resource); !added.ok()) {
+    } else if (Status added = Offer(resource); !added.ok()) {
       failure_ = added.WithContext(name);
       loop_.Stop();
     }

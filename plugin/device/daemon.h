@@ -10,7 +10,9 @@
 #include "plugin/device/npu_resource.h"
 #include "plugin/device/settings.h"
 #include "plugin/injection/container_changes.h"
+#include "plugin/kubelet/allocation_tracker.h"
 #include "plugin/kubelet/kubelet_session.h"
+#include "plugin/kubelet/pod_resources_watch.h"
 
 namespace npu_ipc::device {
 
@@ -31,11 +33,14 @@ class Daemon {
   // Not ok once something has failed that waiting does not mend: the loop was stopped.
   const Status& failure() const { return failure_; }
   const kubelet::KubeletSession& session() const { return *session_; }
+  // Who holds which device.
+  const kubelet::AllocationTracker& allocations() const { return *allocations_; }
 
  private:
   Daemon(EventLoop& loop, const Settings& settings, DevicePoller::OpenDeviceManager open);
 
   void OnSnapshot(const Snapshot& snapshot);
+  Status Offer(const std::shared_ptr<NpuResource>& resource);
   const std::string& ResourceName(hal::ChipFamily family) const;
 
   EventLoop& loop_;
@@ -43,6 +48,10 @@ class Daemon {
   Status failure_;
   injection::ContainerChanges library_changes_;
   std::map<std::string, std::shared_ptr<NpuResource>> resources_;  // by name
+  const std::shared_ptr<kubelet::AllocationTracker> allocations_ =
+      std::make_shared<kubelet::AllocationTracker>();
+  // From the first resource on. Outlives the session, whose calls use it.
+  std::unique_ptr<kubelet::PodResourcesWatch> pod_resources_watch_;
   std::unique_ptr<kubelet::KubeletSession> session_;
   DeviceMonitor monitor_;
 };

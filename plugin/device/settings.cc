@@ -54,6 +54,12 @@ void AddOptions(config::Options& options, Settings* settings) {
               &settings->resource_910c);
   options.Add("kubelet.devicePluginDirectory",
               "where the kubelet's registration socket is, and ours", &settings->kubelet.directory);
+  options.Add("kubelet.podResourcesSocket",
+              "where the kubelet says which container has which device",
+              &settings->pod_resources.socket);
+  options.Add("kubelet.podResourcesInterval",
+              "how often it is asked while nothing is expected to change",
+              &settings->pod_resources.interval, milliseconds(10), hours(24));
   options.Add("health.pollInterval", "how often the driver is asked",
               &settings->health.poll_interval, milliseconds(10), hours(1));
   options.Add("health.hangTimeout",
@@ -79,6 +85,7 @@ Status Validate(const Settings& settings) {
       CheckResourceName("resources.ascend910b", settings.resource_910b),
       CheckResourceName("resources.ascend910c", settings.resource_910c),
       CheckAbsolute("kubelet.devicePluginDirectory", settings.kubelet.directory),
+      CheckAbsolute("kubelet.podResourcesSocket", settings.pod_resources.socket),
       CheckAbsolute("driver.directory", settings.driver.directory),
       CheckAbsolute("driver.hostRoot", settings.driver.host_root),
       CheckAbsolute("injection.libraryStore", settings.library_store),

@@ -8,6 +8,7 @@
 #include "plugin/device/device_monitor.h"
 #include "plugin/injection/host_files.h"
 #include "plugin/kubelet/device_plugin.h"
+#include "plugin/kubelet/pod_resources_watch.h"
 
 namespace npu_ipc::device {
 
@@ -17,6 +18,7 @@ struct Settings {
   std::string resource_910b = "huawei.com/Ascend910B";
   std::string resource_910c = "huawei.com/Ascend910C";
   kubelet::KubeletSettings kubelet;
+  kubelet::PodResourcesSettings pod_resources;
   MonitorSettings health;
   injection::DriverLocation driver;
   std::string library_source;  // "": ../lib, seen from the executable

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <future>
@@ -14,6 +15,8 @@
 
 #include "tests/fakes/fake_device_manager.h"
 #include "tests/fakes/fake_kubelet.h"
+#include "tests/fakes/fake_pod_resources.h"
+#include "tests/fixtures/child_process.h"
 #include "tests/fixtures/temporary_directory.h"
 #include "tests/unit/plugin/device/shared_device_manager.h"
 
@@ -37,6 +40,9 @@ class DaemonTest : public ::testing::Test {
     settings_.socket_directory = directory_.Path("run");
     settings_.driver.host_root = directory_.Path("host");
     settings_.kubelet.directory = directory_.Path("dp");
+    settings_.pod_resources.socket = directory_.Path("pod-resources.sock");
+    settings_.pod_resources.unsettled_interval = std::chrono::milliseconds(10);
+    settings_.pod_resources.interval = std::chrono::milliseconds(50);
     settings_.kubelet.last_retry = std::chrono::milliseconds(200);
     settings_.health.poll_interval = std::chrono::milliseconds(10);
     StartKubelet();
@@ -60,6 +66,7 @@ class DaemonTest : public ::testing::Test {
         failure_.set_value(daemon.status());
         return;
       }
+      running_ = daemon->get();
       (*daemon)->Start();
       loop_->Run();
       failure_.set_value((*daemon)->failure());
@@ -89,6 +96,7 @@ class DaemonTest : public ::testing::Test {
   std::unique_ptr<FakeKubelet> kubelet_;
   std::unique_ptr<EventLoop> loop_;
   std::thread thread_;
+  std::atomic<Daemon*> running_ = nullptr;  // until StopDaemon()
   std::promise<Status> failure_;
 };
 
@@ -146,6 +154,21 @@ TEST_F(DaemonTest, RefusesABadAllocateWithTheIdNamed) {
   EXPECT_EQ(kubelet_->Allocate(k910B, {"npu-8"}).status().code(), StatusCode::kNotFound);
   EXPECT_EQ(kubelet_->Allocate(k910B, {"npu-1", "npu-1"}).status().code(),
             StatusCode::kInvalidArgument);
+}
+
+TEST_F(DaemonTest, LearnsWhoHoldsWhatItAllocated) {
+  auto pod_resources = FakePodResources::Start(settings_.pod_resources.socket);
+  ASSERT_TRUE(pod_resources.ok()) << pod_resources.status().message();
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  const kubelet::AllocationTracker& allocations = running_.load()->allocations();
+  ASSERT_TRUE(kubelet_->Allocate(k910B, {"npu-2"}).ok());
+  ASSERT_EQ(allocations.snapshot()->allocations.size(), 1u);
+  EXPECT_EQ(allocations.snapshot()->allocations[0].container, std::nullopt);
+  (*pod_resources)->Set({{{"team", "training", "main"}, k910B, {"npu-2"}}});
+  ASSERT_TRUE(
+      WaitUntil([&] { return allocations.snapshot()->allocations[0].container.has_value(); }));
+  EXPECT_EQ(allocations.snapshot()->allocations[0].container->pod, "training");
 }
 
 TEST_F(DaemonTest, FollowsHealthInBothDirections) {
