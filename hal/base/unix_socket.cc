@@ -32,21 +32,6 @@ Result<sockaddr_un> Address(const std::string& path) {
   return address;
 }
 
-Result<UniqueFd> TakeLock(const std::string& socket_path) {
-  const std::string path = socket_path + ".lock";
-  UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!lock) return PosixError(errno, "open " + path);
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) {
-      return Status(StatusCode::kAlreadyExists, "another process is already serving " +
-                                                    socket_path + " (it holds " + path +
-                                                    "); stop it, or use another path");
-    }
-    return PosixError(errno, "flock " + path);
-  }
-  return lock;
-}
-
 // Removes a socket that nobody serves: the lock is ours, so whoever made it is gone.
 Status RemoveStaleSocket(const std::string& path) {
   struct stat existing = {};
@@ -61,6 +46,21 @@ Status RemoveStaleSocket(const std::string& path) {
 }
 
 }  // namespace
+
+Result<UniqueFd> LockSocketPath(const std::string& socket_path) {
+  const std::string path = socket_path + ".lock";
+  UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!lock) return PosixError(errno, "open " + path);
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) {
+      return Status(StatusCode::kAlreadyExists, "another process is already serving " +
+                                                    socket_path + " (it holds " + path +
+                                                    "); stop it, or use another path");
+    }
+    return PosixError(errno, "flock " + path);
+  }
+  return lock;
+}
 
 UnixListener::UnixListener(std::string path, UniqueFd lock, UniqueFd socket, dev_t device,
                            ino_t inode)
@@ -80,7 +80,7 @@ UnixListener::~UnixListener() {
 Result<std::unique_ptr<UnixListener>> UnixListener::Listen(const std::string& path, mode_t mode) {
   const Result<sockaddr_un> address = Address(path);
   if (!address.ok()) return address.status();
-  Result<UniqueFd> lock = TakeLock(path);
+  Result<UniqueFd> lock = LockSocketPath(path);
   if (!lock.ok()) return lock.status();
   if (Status removed = RemoveStaleSocket(path); !removed.ok()) return removed;
 

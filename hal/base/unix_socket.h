@@ -14,6 +14,11 @@
 
 namespace npu_ipc {
 
+// Makes this process the only one to serve a socket at `path`, for as long as the lock is held: a
+// lock on the file `<path>.lock`, which is made and stays. kAlreadyExists when another live process
+// holds it.
+Result<UniqueFd> LockSocketPath(const std::string& path);
+
 // A listening socket at a path, and the lock file (`<path>.lock`) that makes this process its only
 // owner. The socket file is removed when this is destroyed, if it is still ours (same inode).
 class UnixListener {

@@ -1,9 +1,6 @@
 #include "plugin/kubelet/device_plugin_server.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <grpcpp/grpcpp.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -12,7 +9,7 @@
 #include <set>
 #include <utility>
 
-#include "hal/base/posix_error.h"
+#include "hal/base/unix_socket.h"
 #include "plugin/kubelet/proto/device_plugin.grpc.pb.h"
 
 namespace npu_ipc::kubelet {
@@ -214,16 +211,6 @@ Status Prefer(const Resource& resource, const v1beta1::PreferredAllocationReques
   return Status::Ok();
 }
 
-Result<UniqueFd> TakeLock(const std::string& socket_path) {
-  const std::string path = socket_path + ".lock";
-  UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!lock) return PosixError(errno, "open " + path);
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
-  if (errno != EWOULDBLOCK) return PosixError(errno, "flock " + path);
-  return Status(StatusCode::kAlreadyExists, "another process serves " + socket_path +
-                                                " (it holds " + path + "); stop it first");
-}
-
 }  // namespace
 
 class DevicePluginServer::Service final : public v1beta1::DevicePlugin::CallbackService {
@@ -304,7 +291,7 @@ Result<std::unique_ptr<DevicePluginServer>> DevicePluginServer::Serve(
                       " bytes; a local socket's path has at most " +
                       std::to_string(sizeof(sockaddr_un::sun_path) - 1));
   }
-  Result<UniqueFd> lock = TakeLock(path);
+  Result<UniqueFd> lock = LockSocketPath(path);
   if (!lock.ok()) return lock.status();
   std::unique_ptr<DevicePluginServer> server(new DevicePluginServer(path, std::move(*lock)));
   server->service_ = std::make_unique<Service>(std::move(resource), std::move(streams_changed));

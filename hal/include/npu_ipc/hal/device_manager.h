@@ -35,6 +35,8 @@ struct Device {
   uint64_t memory_bytes = 0;         // on-chip memory, whole
   std::optional<int32_t> numa_node;  // of its PCI slot
   std::string device_node;           // "/dev/davinci3"
+
+  friend bool operator==(const Device&, const Device&) = default;
 };
 
 enum class HealthLevel {
@@ -79,6 +81,8 @@ struct DeviceUsage {
   std::optional<uint32_t> ai_core_percent;
   std::optional<uint32_t> ai_cpu_percent;
   std::optional<uint32_t> vector_core_percent;
+
+  friend bool operator==(const DeviceUsage&, const DeviceUsage&) = default;
 };
 
 enum class FaultSeverity { kNotice, kMinor, kMajor, kCritical };

@@ -1,0 +1,215 @@
+#include "plugin/device_view/device_view_server.h"
+
+#include <errno.h>
+#include <grpcpp/grpcpp.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <chrono>
+#include <filesystem>
+#include <mutex>
+#include <set>
+#include <utility>
+
+#include "hal/base/posix_error.h"
+#include "hal/base/unix_socket.h"
+#include "plugin/device_view/conversion.h"
+#include "plugin/device_view/proto/device_view.grpc.pb.h"
+
+namespace npu_ipc::device_view {
+namespace {
+
+namespace v1 = npu::ipc::v1;
+
+constexpr mode_t kDirectoryMode = 0700;
+constexpr mode_t kSocketMode = 0600;
+
+class WatchStream;
+
+// The open watches of one server. Shared with them, as they may outlive the server by a moment.
+class WatchHub {
+ public:
+  explicit WatchHub(const DeviceStateSource& source) : source_(source) {}
+
+  std::shared_ptr<const NodeState> Current() const { return source_.Current(); }
+
+  // False where there are as many as may be.
+  bool Add(WatchStream* stream) {
+    const std::lock_guard lock(mutex_);
+    return streams_.size() < DeviceViewServer::kMaxWatchers && streams_.insert(stream).second;
+  }
+  void Remove(WatchStream* stream) {
+    const std::lock_guard lock(mutex_);
+    streams_.erase(stream);
+  }
+  void StateChanged();
+
+ private:
+  const DeviceStateSource& source_;
+  std::mutex mutex_;
+  std::set<WatchStream*> streams_;  // guarded by mutex_; taken before a stream's own
+};
+
+// One Watch call. Deletes itself when gRPC is done with it.
+class WatchStream final : public grpc::ServerWriteReactor<v1::Update> {
+ public:
+  explicit WatchStream(std::shared_ptr<WatchHub> hub) : hub_(std::move(hub)) {
+    if (hub_->Add(this)) {
+      StateChanged();
+    } else {
+      const std::lock_guard lock(mutex_);
+      FinishLocked({grpc::StatusCode::RESOURCE_EXHAUSTED,
+                    "as many as may watch at once do already: " +
+                        std::to_string(DeviceViewServer::kMaxWatchers)});
+    }
+  }
+
+  // Sends what has changed since the last update, or does so as soon as that one has left: at most
+  // one is on its way, so a slow reader costs one state, and never a wait.
+  void StateChanged() {
+    const std::lock_guard lock(mutex_);
+    if (writing_) {
+      changed_while_writing_ = true;
+    } else if (!finished_) {
+      WriteLocked();
+    }
+  }
+
+  void OnWriteDone(bool ok) override {
+    const std::lock_guard lock(mutex_);
+    writing_ = false;
+    if (!ok || ended_) {
+      FinishLocked(Ended());
+    } else if (std::exchange(changed_while_writing_, false)) {
+      WriteLocked();
+    }
+  }
+
+  void OnCancel() override {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    if (!writing_) FinishLocked(Ended());
+  }
+
+  void OnDone() override {
+    hub_->Remove(this);
+    delete this;
+  }
+
+ private:
+  static grpc::Status Ended() { return {grpc::StatusCode::UNAVAILABLE, "the watch has ended"}; }
+
+  void WriteLocked() {
+    std::shared_ptr<const NodeState> state = hub_->Current();
+    if (state->sequence == sent_->sequence) return;
+    update_.Clear();
+    ToProto(Difference(*sent_, *state), &update_);
+    sent_ = std::move(state);
+    writing_ = true;
+    StartWrite(&update_);
+  }
+
+  void FinishLocked(const grpc::Status& status) {
+    if (!std::exchange(finished_, true)) Finish(status);
+  }
+
+  const std::shared_ptr<WatchHub> hub_;
+  std::mutex mutex_;
+  std::shared_ptr<const NodeState> sent_ = std::make_shared<const NodeState>();
+  v1::Update update_;  // gRPC's while writing_
+  bool writing_ = false;
+  bool changed_while_writing_ = false;
+  bool ended_ = false;
+  bool finished_ = false;
+};
+
+void WatchHub::StateChanged() {
+  const std::lock_guard lock(mutex_);
+  for (WatchStream* stream : streams_) stream->StateChanged();
+}
+
+Status MakeDirectory(const std::string& socket_path) {
+  const std::string directory = std::filesystem::path(socket_path).parent_path();
+  if (::mkdir(directory.c_str(), kDirectoryMode) == 0 || errno == EEXIST) return Status::Ok();
+  return PosixError(errno, "make the directory " + directory);
+}
+
+}  // namespace
+
+class DeviceViewServer::Service final : public v1::DeviceView::CallbackService {
+ public:
+  explicit Service(DeviceStateSource& source)
+      : source_(source), hub_(std::make_shared<WatchHub>(source)) {}
+  ~Service() override {
+    source_.SetListener({});
+    if (server_ == nullptr) return;
+    server_->Shutdown(std::chrono::system_clock::now());  // cancels what is open
+    server_->Wait();
+  }
+
+  bool Listen(const std::string& path) {
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("unix:" + path, grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr || port == 0) return false;
+    source_.SetListener([hub = hub_] { hub->StateChanged(); });
+    return true;
+  }
+
+  grpc::ServerUnaryReactor* GetSnapshot(grpc::CallbackServerContext* context,
+                                        const v1::GetSnapshotRequest*,
+                                        v1::Update* update) override {
+    ToProto(Difference(NodeState(), *source_.Current()), update);
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+
+  grpc::ServerWriteReactor<v1::Update>* Watch(grpc::CallbackServerContext*,
+                                              const v1::WatchRequest*) override {
+    return new WatchStream(hub_);
+  }
+
+ private:
+  DeviceStateSource& source_;
+  const std::shared_ptr<WatchHub> hub_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+DeviceViewServer::DeviceViewServer(std::string path, UniqueFd lock)
+    : path_(std::move(path)), lock_(std::move(lock)) {}
+
+DeviceViewServer::~DeviceViewServer() = default;
+
+Result<std::unique_ptr<DeviceViewServer>> DeviceViewServer::Serve(const std::string& path,
+                                                                  DeviceStateSource& source) {
+  if (path.size() >= sizeof(sockaddr_un::sun_path)) {
+    return Status(StatusCode::kInvalidArgument,
+                  "socket path '" + path + "' has " + std::to_string(path.size()) +
+                      " bytes; a local socket's path has at most " +
+                      std::to_string(sizeof(sockaddr_un::sun_path) - 1));
+  }
+  if (Status made = MakeDirectory(path); !made.ok()) return made;
+  Result<UniqueFd> lock = LockSocketPath(path);
+  if (!lock.ok()) return lock.status();
+  std::unique_ptr<DeviceViewServer> server(new DeviceViewServer(path, std::move(*lock)));
+  server->service_ = std::make_unique<Service>(source);
+  struct stat socket = {};
+  if (!server->service_->Listen(path) || ::chmod(path.c_str(), kSocketMode) != 0 ||
+      ::lstat(path.c_str(), &socket) != 0) {
+    return Status(StatusCode::kUnavailable, "cannot serve at " + path);
+  }
+  server->socket_device_ = socket.st_dev;
+  server->socket_inode_ = socket.st_ino;
+  return server;
+}
+
+bool DeviceViewServer::SocketInPlace() const {
+  struct stat socket = {};
+  return ::lstat(path_.c_str(), &socket) == 0 && socket.st_dev == socket_device_ &&
+         socket.st_ino == socket_inode_;
+}
+
+}  // namespace npu_ipc::device_view

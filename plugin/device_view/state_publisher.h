@@ -1,0 +1,82 @@
+// Makes states of what the device plugin learns, one after the other.
+#pragma once
+
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hal/base/clock.h"
+#include "plugin/device_view/device_state_source.h"
+
+namespace npu_ipc::device_view {
+
+// One device at one look.
+struct DeviceReport {
+  std::string id;
+  std::string resource;
+  hal::Device hardware;
+  bool healthy = false;
+  std::optional<hal::HealthLevel> level;
+  std::vector<uint32_t> fault_codes;
+  std::string reason;
+};
+
+// Where a container is, by the kubelet's list of pods.
+struct DeviceHolder {
+  std::string resource;
+  std::vector<std::string> device_ids;
+  std::string pod_namespace;
+  std::string pod_name;
+  std::string container_name;
+};
+
+// Belongs to one thread, but for DeviceStateSource, which any may use.
+class StatePublisher final : public DeviceStateSource {
+ public:
+  static constexpr size_t kHealthHistory = 32;  // changes of one device that are kept
+
+  using Now = std::function<WallTime()>;
+  StatePublisher();
+  explicit StatePublisher(Now now);
+
+  // What the driver says of itself; `answered`: just now.
+  void SetDriver(const std::string& version, const std::string& problem, bool answered);
+  // All devices there are.
+  void SetDevices(const std::vector<DeviceReport>& reports);
+  void SetUsage(std::map<std::string, hal::DeviceUsage> usage);
+  void SetLinks(std::vector<Link> links);
+
+  // A container was given devices. A device is of one container at a time, so what held one of them
+  // has ended.
+  void AddAllocation(const std::string& resource, const std::vector<std::string>& device_ids,
+                     Duration took);
+  // An Allocate that was refused.
+  void AddFailedAllocation(const std::string& resource, Duration took);
+  void AddRegistration(const std::string& resource);
+
+  // The kubelet's list of who holds what, as it was at `listed`. Allocations get their pod's name;
+  // those that were made before then and are not in it have ended; those of a time before this
+  // daemon are added.
+  void SetHolders(const std::vector<DeviceHolder>& holders, WallTime listed);
+
+  // Makes what was set since visible, if it is other than before.
+  void Publish();
+
+  std::shared_ptr<const NodeState> Current() const override;
+  void SetListener(std::function<void()> changed) override;
+
+ private:
+  void EndAllocationsOf(const std::string& resource, const std::vector<std::string>& device_ids);
+
+  const Now now_;
+  NodeState next_;
+  uint64_t last_allocation_ = 0;
+
+  mutable std::mutex mutex_;
+  std::shared_ptr<const NodeState> current_;  // guarded by mutex_
+  std::mutex listener_mutex_;
+  std::function<void()> listener_;  // guarded by listener_mutex_
+};
+
+}  // namespace npu_ipc::device_view
