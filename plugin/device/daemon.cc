@@ -90,7 +90,7 @@ void Daemon::OnSnapshot(const Snapshot& snapshot) {
     std::shared_ptr<NpuResource>& resource = resources_[name];
     const bool is_new = resource == nullptr;
     if (is_new) resource = std::make_shared<NpuResource>(name);
-    resource->Update(std::move(devices), base);
+    resource->Update({std::move(devices), snapshot.links, base});
     if (!is_new) {
       session_->DevicesChanged(name);
     } else if (Status added = Offer(resource); !added.ok()) {

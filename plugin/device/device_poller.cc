@@ -8,9 +8,34 @@
 namespace npu_ipc::device {
 namespace {
 
-Observation Look(hal::DeviceManager& manager) {
-  Observation observation{manager.Devices(), {}};
+// Links are asked for once: when a pair of devices is first there, and again when one has been away.
+void ReadLinks(hal::DeviceManager& manager, const std::vector<hal::Device>& devices,
+               LinkTable* links) {
+  LinkTable present;
+  for (const hal::Device& a : devices) {
+    for (const hal::Device& b : devices) {
+      if (a.physical_id >= b.physical_id) continue;
+      const auto pair = std::make_pair(a.physical_id, b.physical_id);
+      if (const auto known = links->find(pair); known != links->end()) {
+        present.insert(*known);
+        continue;
+      }
+      const Result<hal::LinkType> link = manager.Link(a.physical_id, b.physical_id);
+      if (link.ok()) {
+        present[pair] = *link;
+      } else if (link.status().code() == StatusCode::kUnimplemented) {
+        present[pair] = hal::LinkType::kUnknown;
+      }  // else it is asked for again with the next look
+    }
+  }
+  *links = std::move(present);
+}
+
+Observation Look(hal::DeviceManager& manager, LinkTable* links) {
+  Observation observation{manager.Devices(), {}, {}};
   if (!observation.inventory.ok()) return observation;
+  ReadLinks(manager, observation.inventory->devices, links);
+  observation.links = *links;
   for (const hal::Device& device : observation.inventory->devices) {
     observation.health.emplace(device.physical_id, manager.Health(device.physical_id));
   }
@@ -28,6 +53,7 @@ struct DevicePoller::Shared {
   const Deliver deliver;
   const Clock& clock;
   std::unique_ptr<hal::DeviceManager> manager;  // the thread's alone
+  LinkTable links;                              // likewise
 
   mutable std::mutex mutex;
   std::condition_variable changed;
@@ -84,7 +110,8 @@ void DevicePoller::Run(const std::shared_ptr<Shared>& shared) {
       opened = manager.status();
       if (manager.ok()) shared->manager = std::move(*manager);
     }
-    Observation observation = opened.ok() ? Look(*shared->manager) : Observation{opened, {}};
+    Observation observation =
+        opened.ok() ? Look(*shared->manager, &shared->links) : Observation{opened, {}, {}};
 
     lock.lock();
     shared->busy_since.reset();

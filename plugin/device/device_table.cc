@@ -1,5 +1,6 @@
 #include "plugin/device/device_table.h"
 
+#include <algorithm>
 #include <charconv>
 #include <set>
 #include <tuple>
@@ -37,6 +38,12 @@ std::string SkippedText(const hal::DeviceInventory& inventory) {
 
 std::string DeviceId(uint32_t physical_id) { return "npu-" + std::to_string(physical_id); }
 
+hal::LinkType LinkBetween(const LinkTable& links, uint32_t physical_id_a, uint32_t physical_id_b) {
+  if (physical_id_a == physical_id_b) return hal::LinkType::kSelf;
+  const auto found = links.find(std::minmax(physical_id_a, physical_id_b));
+  return found == links.end() ? hal::LinkType::kUnknown : found->second;
+}
+
 bool SchedulableDevice::operator==(const SchedulableDevice& other) const {
   return id == other.id && healthy == other.healthy && reason == other.reason &&
          Fields(hardware) == Fields(other.hardware);
@@ -48,6 +55,7 @@ DeviceTable::DeviceTable(const HealthThresholds& thresholds)
 bool DeviceTable::Observe(const Observation& observation) {
   if (observation.inventory.ok()) {
     ObserveInventory(*observation.inventory, observation.health);
+    for (const auto& [pair, link] : observation.links) links_[pair] = link;
     return Publish(SkippedText(*observation.inventory));
   }
   const std::string problem = observation.inventory.status().message();
@@ -122,8 +130,12 @@ void DeviceTable::Judge(Entry& entry, Verdict verdict, const std::string& reason
 bool DeviceTable::Publish(std::string problem) {
   auto next = std::make_shared<Snapshot>();
   next->problem = std::move(problem);
+  next->links = links_;
   for (const auto& [physical_id, entry] : entries_) next->devices.push_back(entry.device);
-  if (next->devices == snapshot_->devices && next->problem == snapshot_->problem) return false;
+  if (next->devices == snapshot_->devices && next->problem == snapshot_->problem &&
+      next->links == snapshot_->links) {
+    return false;
+  }
   snapshot_ = std::move(next);
   return true;
 }

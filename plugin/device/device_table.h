@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "npu_ipc/hal/device_manager.h"
@@ -14,6 +15,12 @@ namespace npu_ipc::device {
 // same after restarts and reboots, and after a replacement of the card, as is what a container was given: the device
 // node of that number. A logical id moves when a device falls out, a serial number is not of every driver.
 std::string DeviceId(uint32_t physical_id);
+
+// How devices reach each other, by pairs of physical ids, the lower first. Pairs that the driver said nothing of are not
+// in it.
+using LinkTable = std::map<std::pair<uint32_t, uint32_t>, hal::LinkType>;
+// In either order; kUnknown where the table has nothing, kSelf for a device and itself.
+hal::LinkType LinkBetween(const LinkTable& links, uint32_t physical_id_a, uint32_t physical_id_b);
 
 struct SchedulableDevice {
   std::string id;
@@ -28,13 +35,15 @@ struct Snapshot {
   std::vector<SchedulableDevice> devices;  // by ascending physical id
   std::string
       problem;  // why the driver does not answer, or which devices it could not show; "" if all is well
+  LinkTable links;
 };
 
 // One look at the driver.
 struct Observation {
   Result<hal::DeviceInventory> inventory;
   std::map<uint32_t, Result<hal::DeviceHealth>>
-      health;  // by physical id, of those in the inventory
+      health;       // by physical id, of those in the inventory
+  LinkTable links;  // of those in the inventory
 };
 
 // An answer of the driver's counts at once, as does a fault that it reports; silence and passing errors must last, and
@@ -73,6 +82,7 @@ class DeviceTable {
   bool Publish(std::string problem);
 
   const HealthThresholds thresholds_;
+  LinkTable links_;  // as last seen; those of a device that vanished are kept, as it is
   std::map<uint32_t, Entry> entries_;  // by physical id
   std::shared_ptr<const Snapshot> snapshot_;
 };

@@ -4,14 +4,22 @@
 #include <set>
 #include <utility>
 
-#include "plugin/injection/host_files.h"
+#include "plugin/device/preferred_allocation.h"
 
 namespace npu_ipc::device {
 
-void NpuResource::Update(std::vector<SchedulableDevice> devices, injection::ContainerChanges base) {
+std::string ReplicaId(const std::string& device_id, size_t replica, size_t replicas) {
+  return replicas == 1 ? device_id : device_id + "::" + std::to_string(replica);
+}
+
+void NpuResource::Update(Offer offer) {
   auto view = std::make_shared<View>();
-  view->devices = std::move(devices);
-  view->base = std::move(base);
+  view->offer = std::move(offer);
+  for (size_t i = 0; i < view->offer.devices.size(); ++i) {
+    for (size_t n = 0; n < view->offer.replicas; ++n) {
+      view->index_of[ReplicaId(view->offer.devices[i].id, n, view->offer.replicas)] = i;
+    }
+  }
   const std::lock_guard lock(mutex_);
   view_ = std::move(view);
 }
@@ -21,21 +29,37 @@ std::shared_ptr<const NpuResource::View> NpuResource::Current() const {
   return view_;
 }
 
-const SchedulableDevice* NpuResource::View::Find(const std::string& id) const {
-  const auto found = std::find_if(devices.begin(), devices.end(),
-                                  [&](const auto& device) { return device.id == id; });
-  return found == devices.end() ? nullptr : &*found;
-}
-
 std::vector<kubelet::AdvertisedDevice> NpuResource::Devices() const {
   std::vector<kubelet::AdvertisedDevice> advertised;
-  for (const SchedulableDevice& device : Current()->devices) {
-    kubelet::AdvertisedDevice& added = advertised.emplace_back();
-    added.id = device.id;
-    added.healthy = device.healthy;
-    if (device.hardware.numa_node) added.numa_nodes.push_back(*device.hardware.numa_node);
+  const std::shared_ptr<const View> view = Current();
+  const Offer& offer = view->offer;
+  for (const SchedulableDevice& device : offer.devices) {
+    for (size_t n = 0; n < offer.replicas; ++n) {
+      kubelet::AdvertisedDevice& added = advertised.emplace_back();
+      added.id = ReplicaId(device.id, n, offer.replicas);
+      added.healthy = device.healthy;
+      if (device.hardware.numa_node) added.numa_nodes.push_back(*device.hardware.numa_node);
+    }
   }
   return advertised;
+}
+
+Result<NpuResource::Counts> NpuResource::CountByDevice(const View& view,
+                                                       const std::vector<std::string>& ids) const {
+  Counts counts(view.offer.devices.size());
+  std::set<std::string> named;
+  for (const std::string& id : ids) {
+    const auto found = view.index_of.find(id);
+    if (found == view.index_of.end()) {
+      return Status(StatusCode::kNotFound, name_ + " has no device '" + id + "' on this node");
+    }
+    if (!named.insert(id).second) {
+      return Status(StatusCode::kInvalidArgument,
+                    "device '" + id + "' of " + name_ + " is named twice");
+    }
+    ++counts[found->second];
+  }
+  return counts;
 }
 
 Result<injection::ContainerChanges> NpuResource::Allocate(
@@ -43,40 +67,56 @@ Result<injection::ContainerChanges> NpuResource::Allocate(
   if (ids.empty())
     return Status(StatusCode::kInvalidArgument, "no device of " + name_ + " is named");
   const std::shared_ptr<const View> view = Current();
-  injection::ContainerChanges changes = view->base;
-  std::set<std::string> named;
+  if (const Result<Counts> known = CountByDevice(*view, ids); !known.ok()) return known.status();
+  injection::ContainerChanges changes = view->offer.base;
+  std::set<size_t> given;  // a device of which several replicas are asked for has one node still
   for (const std::string& id : ids) {
-    const SchedulableDevice* device = view->Find(id);
-    if (device == nullptr) {
-      return Status(StatusCode::kNotFound, name_ + " has no device '" + id + "' on this node");
-    }
-    if (!named.insert(id).second) {
-      return Status(StatusCode::kInvalidArgument,
-                    "device '" + id + "' of " + name_ + " is named twice");
-    }
-    if (!device->healthy) {
+    const size_t index = view->index_of.at(id);
+    const SchedulableDevice& device = view->offer.devices[index];
+    if (!device.healthy) {
       return Status(StatusCode::kFailedPrecondition,
-                    "device '" + id + "' of " + name_ + " is unhealthy: " + device->reason);
+                    "device '" + id + "' of " + name_ + " is unhealthy: " + device.reason);
     }
-    changes.device_nodes.push_back({device->hardware.device_node, device->hardware.device_node});
+    if (!given.insert(index).second) continue;
+    changes.device_nodes.push_back({device.hardware.device_node, device.hardware.device_node});
   }
   return changes;
 }
 
 Result<std::vector<std::string>> NpuResource::Prefer(
     const kubelet::PreferenceRequest& request) const {
-  std::vector<std::string> chosen;
-  std::set<std::string> taken;
-  for (const auto* from : {&request.must_include, &request.available}) {
-    for (const std::string& id : *from) {
-      if (chosen.size() < request.size && taken.insert(id).second) chosen.push_back(id);
-    }
+  const std::shared_ptr<const View> view = Current();
+  const Offer& offer = view->offer;
+  std::set<std::string> free(request.available.begin(), request.available.end());
+  free.insert(request.must_include.begin(), request.must_include.end());
+  const Result<Counts> required = CountByDevice(*view, request.must_include);
+  if (!required.ok()) return required.status();
+  const Result<Counts> available = CountByDevice(*view, {free.begin(), free.end()});
+  if (!available.ok()) return available.status();
+
+  std::vector<CardState> cards;
+  for (size_t i = 0; i < offer.devices.size(); ++i) {
+    const hal::Device& hardware = offer.devices[i].hardware;
+    cards.push_back({hardware.physical_id, hardware.card_id, hardware.numa_node, offer.replicas,
+                     (*available)[i], (*required)[i]});
   }
-  if (request.must_include.size() > request.size || chosen.size() < request.size) {
+  const std::optional<Counts> counts = ChooseReplicas(cards, offer.links, request.size);
+  if (!counts) {
     return Status(StatusCode::kInvalidArgument,
                   "cannot choose " + std::to_string(request.size) + " of " +
-                      std::to_string(request.available.size()) + " devices of " + name_ + " with " +
+                      std::to_string(free.size()) + " devices of " + name_ + " with " +
                       std::to_string(request.must_include.size()) + " of them given");
+  }
+  std::vector<std::string> chosen = request.must_include;
+  for (const std::string& id : request.must_include) free.erase(id);
+  for (size_t i = 0; i < offer.devices.size(); ++i) {
+    size_t missing = (*counts)[i] - (*required)[i];
+    for (size_t n = 0; n < offer.replicas && missing > 0; ++n) {
+      std::string id = ReplicaId(offer.devices[i].id, n, offer.replicas);
+      if (free.erase(id) == 0) continue;
+      chosen.push_back(std::move(id));
+      --missing;
+    }
   }
   return chosen;
 }

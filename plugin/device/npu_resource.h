@@ -1,6 +1,7 @@
 // The NPUs of this node under one resource name, as the kubelet asks for them.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -12,13 +13,22 @@
 
 namespace npu_ipc::device {
 
+// What is served under the name, from one change to the next.
+struct Offer {
+  std::vector<SchedulableDevice> devices;  // by ascending physical id
+  LinkTable links;
+  injection::ContainerChanges
+      base;             // what every container with a device gets beside its device's own node
+  size_t replicas = 1;  // how often each device is advertised
+};
+
 // Answers from memory: what the monitor last saw, and what was prepared for containers then.
 class NpuResource final : public kubelet::Resource {
  public:
   explicit NpuResource(std::string name) : name_(std::move(name)) {}
 
-  // What holds from now on. `base` is what every container with a device gets beside the device's own node.
-  void Update(std::vector<SchedulableDevice> devices, injection::ContainerChanges base);
+  // What holds from now on.
+  void Update(Offer offer);
 
   const std::string& name() const override { return name_; }
   std::vector<kubelet::AdvertisedDevice> Devices() const override;
@@ -27,16 +37,19 @@ class NpuResource final : public kubelet::Resource {
 
  private:
   struct View {
-    std::vector<SchedulableDevice> devices;
-    injection::ContainerChanges base;
-
-    const SchedulableDevice* Find(const std::string& id) const;
+    Offer offer;
+    std::map<std::string, size_t> index_of;  // the device, by each id that is advertised of it
   };
+  using Counts = std::vector<size_t>;  // of replicas, by the device's index
+  Result<Counts> CountByDevice(const View& view, const std::vector<std::string>& ids) const;
   std::shared_ptr<const View> Current() const;
 
   const std::string name_;
   mutable std::mutex mutex_;
   std::shared_ptr<const View> view_ = std::make_shared<const View>();  // guarded by mutex_
 };
+
+// The id that the kubelet knows one of a device's replicas by: "npu-3::1", or "npu-3" where there is but one.
+std::string ReplicaId(const std::string& device_id, size_t replica, size_t replicas);
 
 }  // namespace npu_ipc::device

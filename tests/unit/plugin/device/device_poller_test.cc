@@ -26,7 +26,7 @@ class Mailbox {
     std::unique_lock lock(mutex_);
     if (!arrived_.wait_for(lock, std::chrono::seconds(30),
                            [this] { return !observations_.empty(); })) {
-      return Observation{Status(StatusCode::kDeadlineExceeded, "nothing was delivered"), {}};
+      return Observation{Status(StatusCode::kDeadlineExceeded, "nothing was delivered"), {}, {}};
     }
     Observation first = std::move(observations_.front());
     observations_.erase(observations_.begin());
@@ -59,6 +59,22 @@ TEST_F(DevicePollerTest, SeesDevicesAndTheirHealth) {
   EXPECT_EQ(observation.inventory->devices.size(), 2u);
   ASSERT_EQ(observation.health.size(), 2u);
   EXPECT_EQ(observation.health.at(1)->level, hal::HealthLevel::kCritical);
+}
+
+TEST_F(DevicePollerTest, AsksForLinksOnceAndAgainWhenADeviceComesBack) {
+  driver_->SetLink(0, 1, hal::LinkType::kPciSwitch);
+  DevicePoller poller(OpenShared(driver_), mailbox_.Deliver());
+  const auto look = [&] {
+    poller.Poll();
+    return LinkBetween(mailbox_.Take().links, 1, 0);
+  };
+  EXPECT_EQ(look(), hal::LinkType::kPciSwitch);
+  driver_->SetLink(0, 1, hal::LinkType::kHccs);
+  EXPECT_EQ(look(), hal::LinkType::kPciSwitch);
+  driver_->SetDevices(hal::FakeDeviceManager::Ascend910B(1));
+  EXPECT_EQ(look(), hal::LinkType::kUnknown);
+  driver_->SetDevices(hal::FakeDeviceManager::Ascend910B(2));
+  EXPECT_EQ(look(), hal::LinkType::kHccs);
 }
 
 TEST_F(DevicePollerTest, TriesAgainToOpenALibraryThatIsMissing) {

@@ -24,7 +24,7 @@ class NpuResourceTest : public ::testing::Test {
     base.mounts = {{"/in", "/out", true}};
     base.device_nodes = {{"/dev/davinci_manager", "/dev/davinci_manager", "rw"}};
     base.environment = {{"NAME", "value"}};
-    resource_.Update(std::move(devices), std::move(base));
+    resource_.Update({std::move(devices), {}, std::move(base)});
   }
 
   NpuResource resource_{"huawei.com/Ascend910B"};
@@ -71,6 +71,33 @@ TEST_F(NpuResourceTest, PrefersWhatMustBeIncludedThenTheFirstThatAreFree) {
   const auto ids = resource_.Prefer({{"npu-0", "npu-1", "npu-3"}, {"npu-3"}, 2});
   ASSERT_TRUE(ids.ok()) << ids.status().message();
   EXPECT_THAT(*ids, ElementsAre("npu-3", "npu-0"));
+}
+
+TEST_F(NpuResourceTest, AdvertisesReplicasAndGivesTheirCardOnce) {
+  std::vector<SchedulableDevice> devices;
+  for (const hal::Device& hardware : hal::FakeDeviceManager::Ascend910B(2)) {
+    devices.push_back({DeviceId(hardware.physical_id), hardware, true, ""});
+  }
+  resource_.Update({std::move(devices), {}, {}, 2});
+  std::vector<std::string> ids;
+  for (const auto& device : resource_.Devices()) ids.push_back(device.id);
+  EXPECT_THAT(ids, ElementsAre("npu-0::0", "npu-0::1", "npu-1::0", "npu-1::1"));
+
+  const auto changes = resource_.Allocate({"npu-1::1", "npu-0::0", "npu-1::0"});
+  ASSERT_TRUE(changes.ok()) << changes.status().message();
+  ASSERT_EQ(changes->device_nodes.size(), 2u);
+  EXPECT_EQ(changes->device_nodes[0].host_path, "/dev/davinci1");
+  EXPECT_EQ(changes->device_nodes[1].host_path, "/dev/davinci0");
+
+  const auto spread = resource_.Prefer({ids, {}, 2});
+  ASSERT_TRUE(spread.ok()) << spread.status().message();
+  EXPECT_THAT(*spread, ElementsAre("npu-0::0", "npu-1::0"));
+  const auto doubled = resource_.Prefer({{ids[1], ids[2], ids[3]}, {"npu-1::1"}, 3});
+  ASSERT_TRUE(doubled.ok()) << doubled.status().message();
+  EXPECT_THAT(*doubled, ElementsAre("npu-1::1", "npu-0::1", "npu-1::0"));
+  for (const char* unknown : {"npu-0", "npu-0::2", "npu-0::00", "npu-0::"}) {
+    EXPECT_EQ(resource_.Allocate({unknown}).status().code(), StatusCode::kNotFound) << unknown;
+  }
 }
 
 TEST_F(NpuResourceTest, RefusesAPreferenceThatCannotBeMet) {
