@@ -6,7 +6,6 @@
 // longer shows it, until no pod can name them any more.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "hal/base/result.h"
 #include "plugin/injection/container_changes.h"
 #include "plugin/injection/device_injection.h"
+#include "plugin/injection/may_be_named.h"
 
 namespace npu_ipc::injection {
 
@@ -23,10 +23,6 @@ inline constexpr char kCdiFileName[] = "npu-ipc.io-npu.json";
 
 // "npu-ipc.io/npu=npu-3"
 std::string QualifiedCdiName(std::string_view device_name);
-
-// Whether any pod may hold a text (a device's qualified name, kCdiKind) from an earlier Allocate.
-// True where that is not known.
-using MayBeNamed = std::function<bool(const std::string& text)>;
 
 // Makes <directory>/npu-ipc.io-npu.json say: these devices, with what is `common` to every container
 // that has one, and those of the spec before that may still be named. Written under another name,

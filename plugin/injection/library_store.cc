@@ -7,8 +7,10 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -17,6 +19,7 @@
 #include "hal/base/fd.h"
 #include "hal/base/posix_error.h"
 #include "hal/base/process.h"
+#include "plugin/injection/atomic_file.h"
 #include "plugin/injection/sha256.h"
 
 namespace npu_ipc::injection {
@@ -25,6 +28,7 @@ namespace {
 constexpr char kLibrary[] = "libnpu_ipc.so";
 constexpr std::string_view kPrefix = "libnpu_ipc";
 constexpr std::string_view kIncoming = ".incoming-";
+constexpr std::string_view kDamaged = ".damaged-";
 constexpr size_t kDigitsInName = 16;
 constexpr size_t kLargestFile = 64 << 20;
 
@@ -80,33 +84,11 @@ std::string ContentName(const LibraryFiles& files) {
   return hash.HexDigest().substr(0, kDigitsInName);
 }
 
-Status SyncDirectory(const std::string& path) {
-  const UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory) return PosixError(errno, "open " + path);
-  if (::fsync(directory.get()) != 0) return PosixError(errno, "fsync " + path);
-  return Status::Ok();
-}
-
-Status WriteWhole(const std::string& path, std::string_view content) {
-  // Readable and mappable by whoever runs in a container; writable by nobody.
-  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (!file) return PosixError(errno, "create " + path);
-  while (!content.empty()) {
-    const ssize_t written = ::write(file.get(), content.data(), content.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return PosixError(errno, "write " + path);
-    content.remove_prefix(static_cast<size_t>(written));
-  }
-  if (::fchmod(file.get(), 0555) != 0) return PosixError(errno, "chmod " + path);
-  if (::fsync(file.get()) != 0) return PosixError(errno, "fsync " + path);
-  return Status::Ok();
-}
-
 Status WriteLibraries(const std::string& directory, const LibraryFiles& files) {
   for (const auto& [name, file] : files) {
     const std::string path = directory + "/" + name;
-    if (!file.is_link) {
-      if (Status status = WriteWhole(path, file.content); !status.ok()) return status;
+    if (!file.is_link) {  // readable and mappable by whoever runs in a container; writable by nobody
+      if (Status status = WriteNewFile(path, file.content, 0555); !status.ok()) return status;
     } else if (::symlink(file.content.c_str(), path.c_str()) != 0) {
       return PosixError(errno, "symlink " + path);
     }
@@ -148,11 +130,65 @@ void RemoveIncoming(const std::string& store) {
   }
 }
 
-Status MoveAside(const std::string& path) {
-  std::string aside = path + ".damaged-XXXXXX";
+// An empty directory of the store's that nobody looks into.
+Result<std::string> MakeIncoming(const std::string& store) {
+  std::string incoming = store + "/" + std::string(kIncoming) + "XXXXXX";
+  if (::mkdtemp(incoming.data()) == nullptr) return PosixError(errno, "make directory " + incoming);
+  return incoming;
+}
+
+// Puts the whole directory `incoming` in the place of the damaged one at `path`, which goes on
+// existing under another name. Pods name the path and may be started at any moment, so there is none
+// at which nothing is there, where the file system can exchange two names.
+Status ReplaceDamaged(const std::string& incoming, const std::string& path) {
+  std::string aside = path + std::string(kDamaged) + "XXXXXX";
   if (::mkdtemp(aside.data()) == nullptr) return PosixError(errno, "make directory " + aside);
+  if (::renameat2(AT_FDCWD, incoming.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) == 0) {
+    if (::rename(incoming.c_str(), aside.c_str()) == 0) return Status::Ok();
+    return PosixError(errno, "rename " + incoming);
+  }
   if (::rename(path.c_str(), aside.c_str()) != 0) return PosixError(errno, "rename " + path);
+  if (::rename(incoming.c_str(), path.c_str()) != 0) return PosixError(errno, "rename " + incoming);
   return Status::Ok();
+}
+
+// Writes a version that is not there, or not as it should be.
+Status Install(const LibraryFiles& files, const std::string& store, const std::string& final_path,
+               bool damaged) {
+  const Result<std::string> incoming = MakeIncoming(store);
+  if (!incoming.ok()) return incoming.status();
+  if (Status written = WriteLibraries(*incoming, files); !written.ok()) return written;
+  if (damaged) {
+    if (Status replaced = ReplaceDamaged(*incoming, final_path); !replaced.ok()) return replaced;
+  } else if (::rename(incoming->c_str(), final_path.c_str()) != 0) {
+    return PosixError(errno, "rename " + *incoming);
+  }
+  return SyncDirectory(store);
+}
+
+// The version that a directory of the store holds, whole or damaged; "" for what is not the store's.
+std::string_view VersionOf(std::string_view name) {
+  const std::string_view version = name.substr(0, kDigitsInName);
+  const std::string_view rest = name.substr(version.size());
+  const bool is_hash = version.size() == kDigitsInName &&
+                       version.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  return is_hash && (rest.empty() || rest.starts_with(kDamaged)) ? version : std::string_view();
+}
+
+bool UsedWithin(const std::string& path, std::chrono::seconds period) {
+  struct stat status = {};
+  if (::stat(path.c_str(), &status) != 0) return true;  // not to be judged
+  return ::time(nullptr) - status.st_mtime < period.count();
+}
+
+// Under another name first: what is left of a removal that was cut short is not taken for a version.
+Status RemoveVersion(const std::string& store, const std::string& path) {
+  const Result<std::string> removed = MakeIncoming(store);
+  if (!removed.ok()) return removed.status();
+  if (::rename(path.c_str(), removed->c_str()) != 0) return PosixError(errno, "rename " + path);
+  std::error_code error;
+  std::filesystem::remove_all(*removed, error);
+  return error ? PosixError(error.value(), "remove " + *removed) : Status::Ok();
 }
 
 }  // namespace
@@ -171,24 +207,46 @@ Result<std::string> InstallLibrary(const std::string& source, const std::string&
   const std::string final_path = store + "/" + ContentName(*files);
   RemoveIncoming(store);
   struct stat existing = {};
-  if (::lstat(final_path.c_str(), &existing) == 0) {
+  const bool exists = ::lstat(final_path.c_str(), &existing) == 0;
+  if (exists) {
     const Result<LibraryFiles> installed = ReadLibraries(final_path);
-    if (installed.ok() && *installed == *files) return final_path;
-    if (Status status = MoveAside(final_path); !status.ok()) return status;
+    if (installed.ok() && *installed == *files) {
+      MarkVersionUsed(final_path);
+      return final_path;
+    }
   }
-
-  std::string incoming = store + "/" + std::string(kIncoming) + "XXXXXX";
-  if (::mkdtemp(incoming.data()) == nullptr) return PosixError(errno, "make directory " + incoming);
-  Status written = WriteLibraries(incoming, *files);
-  if (written.ok() && ::rename(incoming.c_str(), final_path.c_str()) != 0) {
-    written = PosixError(errno, "rename " + incoming);
-  }
-  if (written.ok()) written = SyncDirectory(store);
-  if (!written.ok()) {
+  if (Status installed = Install(*files, store, final_path, exists); !installed.ok()) {
     RemoveIncoming(store);
-    return written.WithContext("the library store");
+    return installed.WithContext("the library store");
   }
   return final_path;
+}
+
+void MarkVersionUsed(const std::string& version_directory) {
+  ::utimensat(AT_FDCWD, version_directory.c_str(), nullptr, 0);
+}
+
+Result<std::vector<std::string>> RemoveUnusedVersions(const std::string& store,
+                                                      const std::string& current,
+                                                      const MayBeNamed& may_be_named,
+                                                      std::chrono::seconds unused_for) {
+  const Result<UniqueFd> lock = OpenStore(store);
+  if (!lock.ok()) return lock.status().WithContext("the library store");
+  std::vector<std::string> candidates;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(store, error)) {
+    const std::string name = entry.path().filename().string();
+    const std::string version(VersionOf(name));
+    if (version.empty() || entry.path() == current || UsedWithin(entry.path(), unused_for))
+      continue;
+    if (!may_be_named(version)) candidates.push_back(entry.path());
+  }
+  if (error) return PosixError(error.value(), "read directory " + store);
+  std::sort(candidates.begin(), candidates.end());
+  for (const std::string& path : candidates) {
+    if (Status removed = RemoveVersion(store, path); !removed.ok()) return removed;
+  }
+  return candidates;
 }
 
 }  // namespace npu_ipc::injection

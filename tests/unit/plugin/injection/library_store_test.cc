@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -161,6 +162,143 @@ TEST_F(LibraryStoreTest, RefusesLinksThatLeadNowhere) {
   fs::create_symlink("/nowhere/libnpu_ipc.so", source_ + "/libnpu_ipc.so");
   EXPECT_EQ(InstallLibrary(source_, store_).status().code(), StatusCode::kNotFound);
   EXPECT_FALSE(fs::exists(store_));
+}
+
+TEST_F(LibraryStoreTest, KeepsADamagedVersionUnderAnotherName) {
+  const std::string installed = Install();
+  const std::string file = installed + "/libnpu_ipc.so.0.1.0";
+  fs::remove(file);
+  Write(file, "damaged");
+  EXPECT_EQ(Install(), installed);
+  ASSERT_EQ(Store().size(), 2u);
+  const std::string aside = *Store().rbegin();
+  EXPECT_THAT(aside, ::testing::StartsWith(fs::path(installed).filename().string() + ".damaged-"));
+  EXPECT_EQ(Read(store_ + "/" + aside + "/libnpu_ipc.so"), "damaged");
+  EXPECT_EQ(Read(installed + "/libnpu_ipc.so"), "the library");
+}
+
+class UnusedVersionsTest : public LibraryStoreTest {
+ protected:
+  static constexpr std::chrono::hours kWeek{7 * 24};
+
+  std::string InstallVersion(const std::string& content) {
+    Write(source_ + "/libnpu_ipc.so.0.1.0", content);
+    return Install();
+  }
+  static void Age(const std::string& path, std::chrono::hours age) {
+    fs::last_write_time(path, fs::file_time_type::clock::now() - age);
+  }
+  std::vector<std::string> Remove(const std::string& current, const std::string& named = "") {
+    const auto removed = RemoveUnusedVersions(
+        store_, current, [&](const std::string& text) { return text == named; }, kWeek);
+    EXPECT_TRUE(removed.ok()) << removed.status().message();
+    return removed.ok() ? *removed : std::vector<std::string>();
+  }
+};
+
+TEST_F(UnusedVersionsTest, AreRemoved) {
+  const std::string old = InstallVersion("old");
+  const std::string current = InstallVersion("new");
+  Age(old, kWeek + std::chrono::hours(1));
+  EXPECT_THAT(Remove(current), ::testing::ElementsAre(old));
+  EXPECT_EQ(Store(), std::set<std::string>{fs::path(current).filename()});
+  EXPECT_EQ(Read(current + "/libnpu_ipc.so"), "new");
+}
+
+TEST_F(UnusedVersionsTest, StayWhileAPodMayNameThem) {
+  const std::string old = InstallVersion("old");
+  const std::string current = InstallVersion("new");
+  Age(old, 100 * kWeek);
+  EXPECT_THAT(Remove(current, fs::path(old).filename()), ::testing::IsEmpty());
+  EXPECT_EQ(Read(old + "/libnpu_ipc.so"), "old");
+}
+
+TEST_F(UnusedVersionsTest, StayForAWhileInAnyCase) {
+  const std::string old = InstallVersion("old");
+  const std::string current = InstallVersion("new");
+  Age(old, kWeek - std::chrono::hours(1));
+  EXPECT_THAT(Remove(current), ::testing::IsEmpty());
+  Age(old, 2 * kWeek);
+  MarkVersionUsed(old);
+  EXPECT_THAT(Remove(current), ::testing::IsEmpty());
+  Age(old, 2 * kWeek);
+  InstallVersion("old");
+  EXPECT_THAT(Remove(current), ::testing::IsEmpty()) << "installing it again is a use";
+}
+
+TEST_F(UnusedVersionsTest, AreNeverTheCurrentOne) {
+  const std::string current = InstallVersion("new");
+  Age(current, 100 * kWeek);
+  EXPECT_THAT(Remove(current), ::testing::IsEmpty());
+}
+
+TEST_F(UnusedVersionsTest, CountDamagedOnesAsTheirVersion) {
+  const std::string current = InstallVersion("new");
+  const std::string damaged = current + ".damaged-abcdef";
+  fs::copy(current, damaged, fs::copy_options::copy_symlinks | fs::copy_options::recursive);
+  Age(damaged, 2 * kWeek);
+  EXPECT_THAT(Remove(current, fs::path(current).filename()), ::testing::IsEmpty());
+  EXPECT_THAT(Remove(current), ::testing::ElementsAre(damaged));
+}
+
+TEST_F(UnusedVersionsTest, DoNotIncludeWhatIsNotOfTheStoresMaking) {
+  const std::string current = InstallVersion("new");
+  const std::set<std::string> others = {"lost+found", "0123456789abcde", "0123456789abcdeg",
+                                        "0123456789abcdef.old"};
+  for (const std::string& name : others) {
+    fs::create_directory(store_ + "/" + name);
+    Age(store_ + "/" + name, 2 * kWeek);
+  }
+  EXPECT_THAT(Remove(current), ::testing::IsEmpty());
+  EXPECT_EQ(Store().size(), others.size() + 1);
+}
+
+// In a child with a mount namespace of its own, so that the mount ends with it.
+TEST_F(LibraryStoreTest, LeavesTheStoreAsItWasOnAFullDisk) {
+  fs::create_directories(store_);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::unshare(CLONE_NEWNS) != 0) ::_exit(100);
+    if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) ::_exit(101);
+    if (::mount("none", store_.c_str(), "tmpfs", 0, "size=256k") != 0) ::_exit(102);
+    const std::string first = Install();
+    Write(source_ + "/libnpu_ipc.so.0.1.0", std::string(1 << 20, 'x'));
+    const Status full = InstallLibrary(source_, store_).status();
+    if (full.code() != StatusCode::kResourceExhausted) ::_exit(1);
+    if (full.message().find(store_) == std::string::npos) ::_exit(2);
+    if (Store() != std::set<std::string>{fs::path(first).filename()}) ::_exit(3);
+    // There is room for a library of this size again.
+    Write(source_ + "/libnpu_ipc.so.0.1.0", "a newer library");
+    ::_exit(InstallLibrary(source_, store_).ok() ? 0 : 4);
+  }
+  int ended = 0;
+  ASSERT_EQ(::waitpid(child, &ended, 0), child);
+  ASSERT_TRUE(WIFEXITED(ended));
+  EXPECT_EQ(WEXITSTATUS(ended), 0) << "100 and more: this test needs to be root";
+}
+
+TEST_F(LibraryStoreTest, InstallsOnceForManyProcessesAtOnce) {
+  std::vector<pid_t> children;
+  for (int i = 0; i < 6; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      if (i % 2 == 1) {  // half of them bring another version
+        const std::string other = source_ + std::to_string(i);
+        fs::create_directory(other);
+        Write(other + "/libnpu_ipc.so", "another library");
+        ::_exit(InstallLibrary(other, store_).ok() ? 0 : 1);
+      }
+      ::_exit(InstallLibrary(source_, store_).ok() ? 0 : 1);
+    }
+    children.push_back(child);
+  }
+  for (const pid_t child : children) {
+    int ended = 0;
+    ASSERT_EQ(::waitpid(child, &ended, 0), child);
+    EXPECT_TRUE(WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
+  }
+  EXPECT_EQ(Store().size(), 2u);
+  EXPECT_EQ(Read(Install() + "/libnpu_ipc.so"), "the library");
 }
 
 // In a child with a mount namespace of its own, so that the mount ends with it.
