@@ -50,6 +50,11 @@ Result<std::unique_ptr<Daemon>> Daemon::Create(EventLoop& loop, const Settings& 
   std::unique_ptr<Daemon> daemon(new Daemon(loop, settings, std::move(open)));
   daemon->library_changes_ = std::move(*library);
   daemon->session_ = std::move(*session);
+  daemon->injection_ = std::make_unique<NodeInjection>(
+      loop, settings.injection,
+      NodeInjection::Places{settings.driver, settings.kubelet.directory, settings.library_store,
+                            daemon->library_changes_.mounts.front().host_path},
+      [daemon = daemon.get()] { daemon->RefreshInjection(); });
   return daemon;
 }
 
@@ -58,6 +63,13 @@ Daemon::Daemon(EventLoop& loop, const Settings& settings, DevicePoller::OpenDevi
       settings_(settings),
       monitor_(loop, settings.health, std::move(open),
                [this](const std::shared_ptr<const Snapshot>& snapshot) { OnSnapshot(*snapshot); }) {
+}
+
+Daemon::~Daemon() {
+  session_.reset();  // nothing is allocated any more
+  if (injection_ != nullptr && failure_.ok() && allocations_->snapshot()->allocations.empty()) {
+    injection_->Close();
+  }
 }
 
 const std::string& Daemon::ResourceName(hal::ChipFamily family) const {
@@ -78,19 +90,24 @@ Status Daemon::Offer(const std::shared_ptr<NpuResource>& resource) {
 }
 
 void Daemon::OnSnapshot(const Snapshot& snapshot) {
-  injection::ContainerChanges base = library_changes_;
   // Looked at anew each time: the driver may have been installed since.
-  injection::Append(base, injection::DriverChanges(settings_.driver));
+  const NodeInjection::Prepared prepared = injection_->Prepare(snapshot.devices);
+  injection::ContainerChanges base = library_changes_;
+  injection::Append(base, prepared.common);
 
   std::map<std::string, std::vector<SchedulableDevice>> by_resource;
   for (const SchedulableDevice& device : snapshot.devices) {
-    by_resource[ResourceName(device.hardware.family)].push_back(device);
+    SchedulableDevice& offered =
+        by_resource[ResourceName(device.hardware.family)].emplace_back(device);
+    if (prepared.status.ok() || !offered.healthy) continue;
+    offered.healthy = false;
+    offered.reason = prepared.status.message();
   }
   for (auto& [name, devices] : by_resource) {
     std::shared_ptr<NpuResource>& resource = resources_[name];
     const bool is_new = resource == nullptr;
     if (is_new) resource = std::make_shared<NpuResource>(name);
-    resource->Update({std::move(devices), snapshot.links, base});
+    resource->Update({std::move(devices), snapshot.links, base, 1, prepared.mode});
     if (!is_new) {
       session_->DevicesChanged(name);
     } else if (Status added = Offer(resource); !added.ok()) {

@@ -7,6 +7,7 @@
 
 #include "hal/base/event_loop.h"
 #include "plugin/device/device_monitor.h"
+#include "plugin/device/node_injection.h"
 #include "plugin/device/npu_resource.h"
 #include "plugin/device/settings.h"
 #include "plugin/injection/container_changes.h"
@@ -24,6 +25,7 @@ class Daemon {
   // node without a driver or a kubelet is none, but waited for.
   static Result<std::unique_ptr<Daemon>> Create(EventLoop& loop, const Settings& settings,
                                                 DevicePoller::OpenDeviceManager open);
+  ~Daemon();
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
@@ -33,6 +35,8 @@ class Daemon {
   // Not ok once something has failed that waiting does not mend: the loop was stopped.
   const Status& failure() const { return failure_; }
   const kubelet::KubeletSession& session() const { return *session_; }
+  // Looks anew at what the host has for containers: the driver's files may be others now.
+  void RefreshInjection() { OnSnapshot(*monitor_.snapshot()); }
   // Who holds which device.
   const kubelet::AllocationTracker& allocations() const { return *allocations_; }
 
@@ -47,6 +51,7 @@ class Daemon {
   const Settings settings_;
   Status failure_;
   injection::ContainerChanges library_changes_;
+  std::unique_ptr<NodeInjection> injection_;
   std::map<std::string, std::shared_ptr<NpuResource>> resources_;  // by name
   const std::shared_ptr<kubelet::AllocationTracker> allocations_ =
       std::make_shared<kubelet::AllocationTracker>();

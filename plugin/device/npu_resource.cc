@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "plugin/device/preferred_allocation.h"
+#include "plugin/injection/host_files.h"
 
 namespace npu_ipc::device {
 
@@ -68,8 +69,7 @@ Result<injection::ContainerChanges> NpuResource::Allocate(
     return Status(StatusCode::kInvalidArgument, "no device of " + name_ + " is named");
   const std::shared_ptr<const View> view = Current();
   if (const Result<Counts> known = CountByDevice(*view, ids); !known.ok()) return known.status();
-  injection::ContainerChanges changes = view->offer.base;
-  std::set<size_t> given;  // a device of which several replicas are asked for has one node still
+  std::vector<injection::NpuDevice> given;
   for (const std::string& id : ids) {
     const size_t index = view->index_of.at(id);
     const SchedulableDevice& device = view->offer.devices[index];
@@ -77,9 +77,10 @@ Result<injection::ContainerChanges> NpuResource::Allocate(
       return Status(StatusCode::kFailedPrecondition,
                     "device '" + id + "' of " + name_ + " is unhealthy: " + device.reason);
     }
-    if (!given.insert(index).second) continue;
-    changes.device_nodes.push_back({device.hardware.device_node, device.hardware.device_node});
+    given.push_back({device.id, device.hardware.physical_id, device.hardware.device_node});
   }
+  injection::ContainerChanges changes = view->offer.base;
+  injection::Append(changes, injection::DeviceChanges(view->offer.mode, given));
   return changes;
 }
 

@@ -9,6 +9,7 @@
 
 #include "plugin/device/device_table.h"
 #include "plugin/injection/container_changes.h"
+#include "plugin/injection/device_injection.h"
 #include "plugin/kubelet/resource.h"
 
 namespace npu_ipc::device {
@@ -20,6 +21,7 @@ struct Offer {
   injection::ContainerChanges
       base;             // what every container with a device gets beside its device's own node
   size_t replicas = 1;  // how often each device is advertised
+  injection::DeviceMode mode = injection::DeviceMode::kMounts;  // what a device itself adds
 };
 
 // Answers from memory: what the monitor last saw, and what was prepared for containers then.

@@ -70,6 +70,15 @@ void AddOptions(config::Options& options, Settings* settings) {
               &settings->driver.directory);
   options.Add("driver.hostRoot", "where this process sees the host's root directory",
               &settings->driver.host_root);
+  options.AddChoice("injection.mode",
+                    "how containers get devices: device nodes and mounts, the environment of the "
+                    "Ascend Docker Runtime, or CDI names",
+                    &settings->injection.mode, injection::DeviceModeNames());
+  options.Add("injection.cdiDirectory", "where the container runtime looks for CDI specs",
+              &settings->injection.cdi_directory);
+  options.Add("injection.keepVersions",
+              "how long a version of the library that no pod can name is kept, at least",
+              &settings->injection.keep_versions, hours(1), hours(10 * 365 * 24));
   options.Add("injection.librarySource",
               "the directory of libnpu_ipc.so; default: ../lib, seen from the program",
               &settings->library_source);
@@ -88,6 +97,7 @@ Status Validate(const Settings& settings) {
       CheckAbsolute("kubelet.podResourcesSocket", settings.pod_resources.socket),
       CheckAbsolute("driver.directory", settings.driver.directory),
       CheckAbsolute("driver.hostRoot", settings.driver.host_root),
+      CheckAbsolute("injection.cdiDirectory", settings.injection.cdi_directory),
       CheckAbsolute("injection.libraryStore", settings.library_store),
       CheckAbsolute("injection.socketDirectory", settings.socket_directory),
   };

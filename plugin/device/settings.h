@@ -6,6 +6,7 @@
 #include "plugin/config/logging.h"
 #include "plugin/config/options.h"
 #include "plugin/device/device_monitor.h"
+#include "plugin/device/node_injection.h"
 #include "plugin/injection/host_files.h"
 #include "plugin/kubelet/device_plugin.h"
 #include "plugin/kubelet/pod_resources_watch.h"
@@ -21,6 +22,7 @@ struct Settings {
   kubelet::PodResourcesSettings pod_resources;
   MonitorSettings health;
   injection::DriverLocation driver;
+  InjectionSettings injection;
   std::string library_source;  // "": ../lib, seen from the executable
   std::string library_store = "/var/lib/npu-ipc/lib";
   std::string socket_directory = "/run/npu-ipc";

@@ -13,6 +13,7 @@
 #include <optional>
 #include <thread>
 
+#include "hal/base/process.h"
 #include "tests/fakes/fake_device_manager.h"
 #include "tests/fakes/fake_kubelet.h"
 #include "tests/fakes/fake_pod_resources.h"
@@ -43,6 +44,8 @@ class DaemonTest : public ::testing::Test {
     settings_.pod_resources.socket = directory_.Path("pod-resources.sock");
     settings_.pod_resources.unsettled_interval = std::chrono::milliseconds(10);
     settings_.pod_resources.interval = std::chrono::milliseconds(50);
+    settings_.injection.cdi_directory = directory_.Path("cdi");
+    settings_.injection.upkeep_interval = std::chrono::milliseconds(20);
     settings_.kubelet.last_retry = std::chrono::milliseconds(200);
     settings_.health.poll_interval = std::chrono::milliseconds(10);
     StartKubelet();
@@ -154,6 +157,121 @@ TEST_F(DaemonTest, RefusesABadAllocateWithTheIdNamed) {
   EXPECT_EQ(kubelet_->Allocate(k910B, {"npu-8"}).status().code(), StatusCode::kNotFound);
   EXPECT_EQ(kubelet_->Allocate(k910B, {"npu-1", "npu-1"}).status().code(),
             StatusCode::kInvalidArgument);
+}
+
+TEST_F(DaemonTest, LeavesTheRestToTheAscendDockerRuntime) {
+  settings_.injection.mode = "ascend-runtime";
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  const auto changes = kubelet_->Allocate(k910B, {"npu-5", "npu-2"});
+  ASSERT_TRUE(changes.ok()) << changes.status().message();
+  EXPECT_EQ(changes->environment.at("ASCEND_VISIBLE_DEVICES"), "2,5");
+  EXPECT_TRUE(changes->device_nodes.empty());
+  EXPECT_EQ(changes->mounts.size(), 2u) << "the library's and the socket's, in every mode";
+}
+
+class DaemonWithCdiTest : public DaemonTest {
+ protected:
+  void SetUp() override {
+    DaemonTest::SetUp();
+    settings_.injection.mode = "cdi";
+  }
+  // What the kubelet keeps of earlier answers, as one text.
+  void HaveCheckpoint(const std::string& entries) {
+    std::ofstream(directory_.Path("dp/kubelet_internal_checkpoint"))
+        << R"({"Data":{"PodDeviceEntries":)" << entries << "}}";
+  }
+  // An answer with the CDI device npu-ipc.io/npu=npu-3.
+  static constexpr char kNamesNpu3[] = R"([{"AllocResp":"KhYKFG5wdS1pcGMuaW8vbnB1PW5wdS0z"}])";
+
+  const std::string spec_ = directory_.Path("cdi/npu-ipc.io-npu.json");
+};
+
+TEST_F(DaemonWithCdiTest, AllocatesNamesOfTheSpecThatItWrote) {
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  const auto changes = kubelet_->Allocate(k910B, {"npu-2"});
+  ASSERT_TRUE(changes.ok()) << changes.status().message();
+  EXPECT_EQ(changes->cdi_devices, std::vector<std::string>{"npu-ipc.io/npu=npu-2"});
+  EXPECT_TRUE(changes->device_nodes.empty());
+  EXPECT_EQ(changes->mounts.size(), 2u);
+  EXPECT_THAT(ReadFile(spec_).value(), HasSubstr("/dev/davinci2"));
+}
+
+TEST_F(DaemonWithCdiTest, WritesASpecThatSomebodyRemoved) {
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  std::filesystem::remove(spec_);
+  EXPECT_TRUE(WaitUntil([this] { return std::filesystem::exists(spec_); }));
+}
+
+TEST_F(DaemonWithCdiTest, OffersNothingUntilItsNamesMeanSomething) {
+  std::ofstream(directory_.Path("cdi")) << "a file where the directory should be";
+  StartDaemon();
+  ASSERT_TRUE(kubelet_->WaitForDevices(k910B, [](const auto& d) { return d.size() == 8; }).ok());
+  ExpectHealthy(k910B, 0);
+  EXPECT_THAT(kubelet_->Allocate(k910B, {"npu-0"}).status().message(), HasSubstr("CDI spec"));
+  std::filesystem::remove(directory_.Path("cdi"));
+  ExpectHealthy(k910B, 8);
+}
+
+TEST_F(DaemonWithCdiTest, RemovesItsSpecAtTheEndWhereNoPodCanNameIt) {
+  HaveCheckpoint("[]");
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  StopDaemon();
+  EXPECT_FALSE(std::filesystem::exists(spec_));
+}
+
+TEST_F(DaemonWithCdiTest, LeavesItsSpecToThePodsThatNameIt) {
+  HaveCheckpoint(kNamesNpu3);
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  StopDaemon();
+  EXPECT_TRUE(std::filesystem::exists(spec_));
+}
+
+TEST_F(DaemonWithCdiTest, LeavesItsSpecWhereItCannotKnow) {
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  StopDaemon();
+  EXPECT_TRUE(std::filesystem::exists(spec_)) << "the kubelet has no record";
+}
+
+TEST_F(DaemonWithCdiTest, LeavesItsSpecToWhatItHasJustAllocated) {
+  HaveCheckpoint("[]");  // written after Allocate
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  ASSERT_TRUE(kubelet_->Allocate(k910B, {"npu-3"}).ok());
+  StopDaemon();
+  EXPECT_TRUE(std::filesystem::exists(spec_));
+}
+
+TEST_F(DaemonWithCdiTest, RemovesTheSpecOfAnEarlierModeOncePodsAreGone) {
+  std::filesystem::create_directory(directory_.Path("cdi"));
+  std::ofstream(spec_) << "{}";
+  HaveCheckpoint(kNamesNpu3);
+  settings_.injection.mode = "mounts";
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  EXPECT_TRUE(std::filesystem::exists(spec_));
+  HaveCheckpoint("[]");
+  EXPECT_TRUE(WaitUntil([this] { return !std::filesystem::exists(spec_); }));
+}
+
+TEST_F(DaemonWithCdiTest, RemovesLibrariesThatNoPodNames) {
+  const std::string old = directory_.Path("store/0123456789abcdef");
+  std::filesystem::create_directories(old);
+  std::filesystem::last_write_time(
+      old, std::filesystem::file_time_type::clock::now() - std::chrono::hours(24 * 30));
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  EXPECT_TRUE(std::filesystem::exists(old)) << "the kubelet has no record";
+  HaveCheckpoint("[]");
+  EXPECT_TRUE(WaitUntil([&] { return !std::filesystem::exists(old); }));
+  const auto changes = kubelet_->Allocate(k910B, {"npu-0"});
+  ASSERT_TRUE(changes.ok());
+  EXPECT_TRUE(std::filesystem::exists(changes->mounts[0].host_path + "/libnpu_ipc.so"));
 }
 
 TEST_F(DaemonTest, LearnsWhoHoldsWhatItAllocated) {

@@ -45,10 +45,10 @@ TEST_F(NpuResourceTest, GivesTheDevicesOwnNodesBesideWhatAllGet) {
   ASSERT_TRUE(changes.ok()) << changes.status().message();
   ASSERT_EQ(changes->device_nodes.size(), 3u);
   EXPECT_EQ(changes->device_nodes[0].host_path, "/dev/davinci_manager");
-  EXPECT_EQ(changes->device_nodes[1].host_path, "/dev/davinci3");
-  EXPECT_EQ(changes->device_nodes[1].container_path, "/dev/davinci3");
+  EXPECT_EQ(changes->device_nodes[2].host_path, "/dev/davinci3");
+  EXPECT_EQ(changes->device_nodes[2].container_path, "/dev/davinci3");
   EXPECT_EQ(changes->device_nodes[1].permissions, "rw");
-  EXPECT_EQ(changes->device_nodes[2].host_path, "/dev/davinci0");
+  EXPECT_EQ(changes->device_nodes[1].host_path, "/dev/davinci0");
   EXPECT_EQ(changes->mounts.size(), 1u);
   EXPECT_EQ(changes->environment.at("NAME"), "value");
 }
@@ -86,8 +86,8 @@ TEST_F(NpuResourceTest, AdvertisesReplicasAndGivesTheirCardOnce) {
   const auto changes = resource_.Allocate({"npu-1::1", "npu-0::0", "npu-1::0"});
   ASSERT_TRUE(changes.ok()) << changes.status().message();
   ASSERT_EQ(changes->device_nodes.size(), 2u);
-  EXPECT_EQ(changes->device_nodes[0].host_path, "/dev/davinci1");
-  EXPECT_EQ(changes->device_nodes[1].host_path, "/dev/davinci0");
+  EXPECT_EQ(changes->device_nodes[1].host_path, "/dev/davinci1");
+  EXPECT_EQ(changes->device_nodes[0].host_path, "/dev/davinci0");
 
   const auto spread = resource_.Prefer({ids, {}, 2});
   ASSERT_TRUE(spread.ok()) << spread.status().message();

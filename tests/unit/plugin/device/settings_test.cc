@@ -63,6 +63,7 @@ TEST(SettingsTest, RefuseAResourceNameThatTheKubeletWould) {
 
 TEST(SettingsTest, RefuseARelativePath) {
   for (const char* key : {"kubelet-device-plugin-directory", "driver-directory", "driver-host-root",
+                          "kubelet-pod-resources-socket", "injection-cdi-directory",
                           "injection-library-store", "injection-socket-directory"}) {
     Settings settings;
     const std::string flag = std::string("--") + key;
@@ -70,6 +71,14 @@ TEST(SettingsTest, RefuseARelativePath) {
     EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << key;
     EXPECT_THAT(status.message(), HasSubstr("some/where"));
   }
+}
+
+TEST(SettingsTest, RefuseAModeOfInjectionThatThereIsNot) {
+  Settings settings;
+  EXPECT_TRUE(Load({"--injection-mode", "cdi"}, &settings).ok());
+  EXPECT_EQ(settings.injection.mode, "cdi");
+  EXPECT_THAT(Load({"--injection-mode", "oci"}, &settings).message(),
+              AllOf(HasSubstr("injection-mode"), HasSubstr("ascend-runtime")));
 }
 
 TEST(SettingsTest, RefuseIntervalsOutOfRange) {
