@@ -32,6 +32,7 @@ void NodeTest::SetUp() {
   TestNode::Options options;
   options.cgroup = ::getenv("NPU_IPC_TEST_CGROUP");  // main.cc
   options.broker_flags = BrokerFlags();
+  options.plugin_flags = PluginFlags();
   node_ = Required(TestNode::Start(std::move(options)));
 }
 

@@ -25,6 +25,7 @@ class NodeTest : public testing::Test {
 
   // Where the node is to differ.
   virtual std::vector<std::string> BrokerFlags() const { return {}; }
+  virtual std::vector<std::string> PluginFlags() const { return {}; }
 
   TestNode& node() { return *node_; }
 
