@@ -12,6 +12,9 @@
 #include <vector>
 
 #include "hal/base/posix_error.h"
+#include "plugin/broker/share_resource.h"
+#include "plugin/injection/injected_library.h"
+#include "plugin/injection/library_store.h"
 #include "plugin/pods/file_directory.h"
 
 namespace npu_ipc::broker {
@@ -20,6 +23,7 @@ namespace {
 // Containers of any user connect; who they are comes from the kernel.
 constexpr mode_t kSocketMode = 0666;
 constexpr mode_t kSocketDirectoryMode = 0711;
+constexpr auto kMarkVersionEvery = std::chrono::minutes(10);
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 
 Status MakeSocketDirectory(const std::string& socket_path) {
@@ -78,10 +82,42 @@ Status Broker::Open() {
       loop_->Watch(listener_->fd(), EPOLLIN, [this](uint32_t) { AcceptAll(); });
   if (!watch.ok()) return watch.status();
   listener_watch_ = *watch;
+  OfferShareResource();
   if (Status served = ServeHttp(); !served.ok()) return served.WithContext("http.listenAddress");
   spdlog::info("serving: socket={} pods_file={} version={}", settings_.socket_path,
                settings_.pods_file, NPU_IPC_VERSION);
   return Status::Ok();
+}
+
+// What is in the way of it is not in the way of those who have the library already: said, and made
+// known by the readiness probe.
+void Broker::OfferShareResource() {
+  if (settings_.share_ids == 0) return;
+  if (!std::filesystem::is_directory(settings_.kubelet.directory)) {
+    spdlog::warn("{} is not offered: there is no kubelet.devicePluginDirectory {}",
+                 settings_.share_resource, settings_.kubelet.directory);
+    return;
+  }
+  const auto offer = [this]() -> Status {
+    Result<injection::ContainerChanges> changes = injection::PrepareLibrary(settings_.library);
+    if (!changes.ok()) return changes.status();
+    auto session = kubelet::KubeletSession::Create(*loop_, settings_.kubelet);
+    if (!session.ok()) return session.status();
+    kubelet_ = std::move(*session);
+    KeepLibraryVersion(changes->mounts.front().host_path);
+    return kubelet_->Add(std::make_shared<ShareResource>(
+        settings_.share_resource, static_cast<size_t>(settings_.share_ids), std::move(*changes)));
+  };
+  const Status offered = offer();
+  if (offered.ok()) return;
+  spdlog::error("{} is not offered: {}", settings_.share_resource, offered.message());
+  readiness_.Set("share", settings_.share_resource + " is not offered: " + offered.message());
+}
+
+// The device plugin removes the versions that nobody gives out any more.
+void Broker::KeepLibraryVersion(const std::string& directory) {
+  injection::MarkVersionUsed(directory);
+  loop_->RunAfter(kMarkVersionEvery, [this, directory] { KeepLibraryVersion(directory); });
 }
 
 Status Broker::ServeHttp() {

@@ -15,11 +15,13 @@
 #include "plugin/broker/share_registry.h"
 #include "plugin/http/readiness.h"
 #include "plugin/http/server.h"
+#include "plugin/kubelet/kubelet_session.h"
 #include "plugin/pods/directory.h"
 
 namespace npu_ipc::broker {
 
-// Serves clients at the socket, and probes and metrics over HTTP. SIGTERM and SIGINT end Run();
+// Serves clients at the socket, probes and metrics over HTTP, and the share resource to the kubelet.
+// gRPC's threads see that resource alone, which never changes. SIGTERM and SIGINT end Run();
 // SIGHUP reads the pods again.
 class Broker final : private ShareContext, private SessionHost {
  public:
@@ -37,6 +39,8 @@ class Broker final : private ShareContext, private SessionHost {
 
   Status Open();
   Status ServeHttp();
+  void OfferShareResource();
+  void KeepLibraryVersion(const std::string& directory);
   void OnSignal(int signal);
   void AcceptAll();
   void OnPodsChanged(const std::vector<std::string>& changed_uids);
@@ -74,7 +78,8 @@ class Broker final : private ShareContext, private SessionHost {
   std::unordered_map<ClientId, Session*> clients_;
   std::unordered_map<std::string, std::unordered_set<SessionId>> awaiting_pod_;  // by cgroup uid
 
-  std::unique_ptr<http::Server> http_;  // last: its threads read what is above
+  std::unique_ptr<kubelet::KubeletSession> kubelet_;  // of the share resource; null where it is off
+  std::unique_ptr<http::Server> http_;                // last: its threads read what is above
 };
 
 }  // namespace npu_ipc::broker

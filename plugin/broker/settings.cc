@@ -1,6 +1,20 @@
 #include "plugin/broker/settings.h"
 
+#include <string_view>
+
+#include "plugin/broker/share_resource.h"
+#include "plugin/kubelet/resource_name.h"
+
 namespace npu_ipc::broker {
+namespace {
+
+Status CheckAbsolute(std::string_view key, const std::string& path) {
+  if (path.starts_with('/')) return Status::Ok();
+  return {StatusCode::kInvalidArgument,
+          std::string(key) + " '" + path + "' is not an absolute path"};
+}
+
+}  // namespace
 
 using std::chrono::hours;
 using std::chrono::milliseconds;
@@ -44,13 +58,34 @@ void AddOptions(config::Options& options, Settings* settings) {
               "host:port of /healthz, /readyz and /metrics; port 0 takes a free one; 'off' "
               "listens nowhere",
               &settings->http_address);
+  options.Add("share.resourceName",
+              "what a container requests to be given the library and the socket without an NPU",
+              &settings->share_resource);
+  options.Add("share.ids", "how many containers of the node may request it; 0: it is not served",
+              &settings->share_ids, 0, ShareResource::kMaxIds);
+  options.Add("kubelet.devicePluginDirectory",
+              "where the kubelet's registration socket is, and ours", &settings->kubelet.directory);
+  options.Add("injection.librarySource",
+              "the directory of libnpu_ipc.so; default: ../lib, seen from the program",
+              &settings->library.source);
+  options.Add("injection.libraryStore",
+              "the host's directory that the library is kept in for containers",
+              &settings->library.store);
+  options.Add("injection.socketDirectory", "the host's directory of socket.path",
+              &settings->library.socket_directory);
   config::AddLogOptions(options, &settings->log);
 }
 
 Status Check(const Settings& settings) {
-  if (settings.socket_path.empty() || settings.socket_path.front() != '/') {
-    return {StatusCode::kInvalidArgument,
-            "socket.path '" + settings.socket_path + "' is not an absolute path"};
+  const Status checks[] = {
+      CheckAbsolute("socket.path", settings.socket_path),
+      kubelet::CheckResourceName("share.resourceName", settings.share_resource),
+      CheckAbsolute("kubelet.devicePluginDirectory", settings.kubelet.directory),
+      CheckAbsolute("injection.libraryStore", settings.library.store),
+      CheckAbsolute("injection.socketDirectory", settings.library.socket_directory),
+  };
+  for (const Status& check : checks) {
+    if (!check.ok()) return check;
   }
   if (settings.pods_file.empty()) {
     return {StatusCode::kInvalidArgument,

@@ -10,6 +10,8 @@
 #include "plugin/broker/share_registry.h"
 #include "plugin/config/logging.h"
 #include "plugin/config/options.h"
+#include "plugin/injection/injected_library.h"
+#include "plugin/kubelet/device_plugin.h"
 #include "runtime/protocol/wire.h"
 
 namespace npu_ipc::broker {
@@ -26,6 +28,10 @@ struct Settings {
   int64_t max_pending = 64;
   int64_t max_grants = 16384;
   std::string http_address = ":9500";
+  std::string share_resource = "npu-ipc.io/share";
+  int64_t share_ids = 4096;  // 0: the resource is not served
+  kubelet::KubeletSettings kubelet;
+  injection::InjectedLibrary library;
   config::LogSettings log;
 
   ShareLimits Limits() const;

@@ -2,48 +2,20 @@
 
 #include <spdlog/spdlog.h>
 
-#include <filesystem>
-#include <system_error>
 #include <utility>
 #include <vector>
 
-#include "hal/base/posix_error.h"
 #include "plugin/injection/host_files.h"
-#include "plugin/injection/library_store.h"
+#include "plugin/injection/injected_library.h"
 #include "plugin/kubelet/recorded_resource.h"
 
 namespace npu_ipc::device {
-namespace {
-
-Result<std::string> LibrarySource(const Settings& settings) {
-  if (!settings.library_source.empty()) return settings.library_source;
-  std::error_code error;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (error) return PosixError(error.value(), "readlink /proc/self/exe");
-  return (program.parent_path().parent_path() / "lib").string();
-}
-
-// Installs the library and makes the directory that the broker's socket will be in: a container cannot be started with
-// a mount whose source is missing, whichever of the two daemons is first.
-Result<injection::ContainerChanges> PrepareLibrary(const Settings& settings) {
-  const Result<std::string> source = LibrarySource(settings);
-  if (!source.ok()) return source.status();
-  const Result<std::string> installed = injection::InstallLibrary(*source, settings.library_store);
-  if (!installed.ok()) return installed.status();
-  std::error_code error;
-  std::filesystem::create_directories(settings.socket_directory, error);
-  if (error)
-    return PosixError(error.value(), "make injection.socketDirectory " + settings.socket_directory);
-  spdlog::info("library for containers: directory={}", *installed);
-  return injection::LibraryChanges(*installed, settings.socket_directory);
-}
-
-}  // namespace
 
 Result<std::unique_ptr<Daemon>> Daemon::Create(EventLoop& loop, const Settings& settings,
                                                DevicePoller::OpenDeviceManager open) {
-  Result<injection::ContainerChanges> library = PrepareLibrary(settings);
+  Result<injection::ContainerChanges> library = injection::PrepareLibrary(settings.library);
   if (!library.ok()) return library.status();
+  spdlog::info("library for containers: directory={}", library->mounts.front().host_path);
   Result<std::unique_ptr<kubelet::KubeletSession>> session =
       kubelet::KubeletSession::Create(loop, settings.kubelet);
   if (!session.ok()) return session.status();
@@ -52,7 +24,7 @@ Result<std::unique_ptr<Daemon>> Daemon::Create(EventLoop& loop, const Settings& 
   daemon->session_ = std::move(*session);
   daemon->injection_ = std::make_unique<NodeInjection>(
       loop, settings.injection,
-      NodeInjection::Places{settings.driver, settings.kubelet.directory, settings.library_store,
+      NodeInjection::Places{settings.driver, settings.kubelet.directory, settings.library.store,
                             daemon->library_changes_.mounts.front().host_path},
       [daemon = daemon.get()] { daemon->RefreshInjection(); });
   return daemon;

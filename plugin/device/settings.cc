@@ -2,6 +2,8 @@
 
 #include <string_view>
 
+#include "plugin/kubelet/resource_name.h"
+
 namespace npu_ipc::device {
 namespace {
 
@@ -12,34 +14,6 @@ Status CheckAbsolute(std::string_view key, const std::string& path) {
   if (path.starts_with('/')) return Status::Ok();
   return {StatusCode::kInvalidArgument,
           std::string(key) + " is '" + path + "'; an absolute path is needed"};
-}
-
-bool IsNamePart(std::string_view text, size_t longest) {
-  constexpr std::string_view kEnds =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-  constexpr std::string_view kInner = "-_.";
-  if (text.empty() || text.size() > longest) return false;
-  for (const char c : text) {
-    if (kEnds.find(c) == std::string_view::npos && kInner.find(c) == std::string_view::npos)
-      return false;
-  }
-  return kEnds.find(text.front()) != std::string_view::npos &&
-         kEnds.find(text.back()) != std::string_view::npos;
-}
-
-// As the kubelet checks a name when it is registered (IsExtendedResourceName), so that it fails here, where it was
-// written.
-Status CheckResourceName(std::string_view key, const std::string& name) {
-  const size_t slash = name.find('/');
-  const std::string_view domain = std::string_view(name).substr(0, slash);
-  const bool valid = slash != std::string::npos && IsNamePart(domain, 245) &&
-                     IsNamePart(std::string_view(name).substr(slash + 1), 63) &&
-                     domain.find("kubernetes.io") == std::string_view::npos &&
-                     !domain.starts_with("requests.");
-  if (valid) return Status::Ok();
-  return {StatusCode::kInvalidArgument,
-          std::string(key) + " is '" + name +
-              "'; a name like huawei.com/Ascend910 is needed, outside kubernetes.io"};
 }
 
 }  // namespace
@@ -81,25 +55,25 @@ void AddOptions(config::Options& options, Settings* settings) {
               &settings->injection.keep_versions, hours(1), hours(10 * 365 * 24));
   options.Add("injection.librarySource",
               "the directory of libnpu_ipc.so; default: ../lib, seen from the program",
-              &settings->library_source);
+              &settings->library.source);
   options.Add("injection.libraryStore",
               "the host's directory that the library is kept in for containers",
-              &settings->library_store);
+              &settings->library.store);
   options.Add("injection.socketDirectory", "the host's directory of the broker's socket",
-              &settings->socket_directory);
+              &settings->library.socket_directory);
 }
 
 Status Validate(const Settings& settings) {
   const Status checks[] = {
-      CheckResourceName("resources.ascend910b", settings.resource_910b),
-      CheckResourceName("resources.ascend910c", settings.resource_910c),
+      kubelet::CheckResourceName("resources.ascend910b", settings.resource_910b),
+      kubelet::CheckResourceName("resources.ascend910c", settings.resource_910c),
       CheckAbsolute("kubelet.devicePluginDirectory", settings.kubelet.directory),
       CheckAbsolute("kubelet.podResourcesSocket", settings.pod_resources.socket),
       CheckAbsolute("driver.directory", settings.driver.directory),
       CheckAbsolute("driver.hostRoot", settings.driver.host_root),
       CheckAbsolute("injection.cdiDirectory", settings.injection.cdi_directory),
-      CheckAbsolute("injection.libraryStore", settings.library_store),
-      CheckAbsolute("injection.socketDirectory", settings.socket_directory),
+      CheckAbsolute("injection.libraryStore", settings.library.store),
+      CheckAbsolute("injection.socketDirectory", settings.library.socket_directory),
   };
   for (const Status& check : checks) {
     if (!check.ok()) return check;

@@ -8,6 +8,7 @@
 #include "plugin/device/device_monitor.h"
 #include "plugin/device/node_injection.h"
 #include "plugin/injection/host_files.h"
+#include "plugin/injection/injected_library.h"
 #include "plugin/kubelet/device_plugin.h"
 #include "plugin/kubelet/pod_resources_watch.h"
 
@@ -23,9 +24,7 @@ struct Settings {
   MonitorSettings health;
   injection::DriverLocation driver;
   InjectionSettings injection;
-  std::string library_source;  // "": ../lib, seen from the executable
-  std::string library_store = "/var/lib/npu-ipc/lib";
-  std::string socket_directory = "/run/npu-ipc";
+  injection::InjectedLibrary library;
 };
 
 // Declares them all; `settings` must outlive `options`.

@@ -57,6 +57,7 @@ void BrokerProcessTest::StartBroker(const std::vector<std::string>& flags,
   arguments.insert(arguments.end(),
                    {NPU_IPC_BROKER_PROGRAM, "--socket-path=" + socket_, "--pods-file=" + pods_file_,
                     "--http-listen-address=127.0.0.1:0", "--log-level=trace"});
+  if (!offers_share_resource_) arguments.push_back("--share-ids=0");
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   std::ofstream(log_file_, std::ios::trunc).close();
   Result<ChildProcess> started =

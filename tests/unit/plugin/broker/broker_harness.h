@@ -87,6 +87,7 @@ class BrokerProcessTest : public testing::Test {
   std::vector<std::shared_ptr<ClientProcess>> clients_;  // all that AddProcess() made
   std::optional<ChildProcess> broker_;
   int http_port_ = 0;
+  bool offers_share_resource_ = false;  // whether StartBroker() leaves share.ids alone
 };
 
 }  // namespace npu_ipc::broker

@@ -36,9 +36,9 @@ class DaemonTest : public ::testing::Test {
   void SetUp() override {
     std::filesystem::create_directory(directory_.Path("lib"));
     std::ofstream(directory_.Path("lib/libnpu_ipc.so")) << "library";
-    settings_.library_source = directory_.Path("lib");
-    settings_.library_store = directory_.Path("store");
-    settings_.socket_directory = directory_.Path("run");
+    settings_.library.source = directory_.Path("lib");
+    settings_.library.store = directory_.Path("store");
+    settings_.library.socket_directory = directory_.Path("run");
     settings_.driver.host_root = directory_.Path("host");
     settings_.kubelet.directory = directory_.Path("dp");
     settings_.pod_resources.socket = directory_.Path("pod-resources.sock");
@@ -141,9 +141,10 @@ TEST_F(DaemonTest, AllocatesNodesLibraryAndSocketDirectory) {
   EXPECT_EQ(changes->mounts[0].container_path, "/usr/local/lib/npu-ipc");
   EXPECT_TRUE(changes->mounts[0].read_only);
   EXPECT_TRUE(std::filesystem::exists(changes->mounts[0].host_path + "/libnpu_ipc.so"));
-  EXPECT_EQ(changes->mounts[1].host_path, settings_.socket_directory);
+  EXPECT_EQ(changes->mounts[1].host_path, settings_.library.socket_directory);
   EXPECT_TRUE(changes->mounts[1].read_only);
-  EXPECT_TRUE(std::filesystem::is_directory(settings_.socket_directory)) << "nothing to mount";
+  EXPECT_TRUE(std::filesystem::is_directory(settings_.library.socket_directory))
+      << "nothing to mount";
 }
 
 TEST_F(DaemonTest, RefusesABadAllocateWithTheIdNamed) {
@@ -364,9 +365,9 @@ TEST_F(DaemonTest, RefusesToServeBesideAnother) {
 }
 
 TEST_F(DaemonTest, SaysWhatKeepsItFromStarting) {
-  settings_.library_source = directory_.Path("nothing");
+  settings_.library.source = directory_.Path("nothing");
   StartDaemon();
-  EXPECT_THAT(Failure().message(), HasSubstr(settings_.library_source));
+  EXPECT_THAT(Failure().message(), HasSubstr(settings_.library.source));
 }
 
 }  // namespace
