@@ -12,8 +12,6 @@ namespace npu_ipc::broker {
 namespace {
 
 constexpr size_t kMaxQueuedBytes = 1 << 20;
-// A client that floods gives way to the others after so many.
-constexpr int kPacketsAtOnce = 16;
 
 }  // namespace
 
@@ -48,14 +46,14 @@ void Connection::OnEvents(uint32_t events) {
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) Receive();
 }
 
+// One packet: where there are more, the loop says so (epoll is level-triggered) once the others have
+// had their turn. Reading until there is none would cost a call more for every request.
 void Connection::Receive() {
   alignas(uint64_t) char packet[wire::kMaxMessageBytes];
-  for (int i = 0; i < kPacketsAtOnce && open() && !paused_; ++i) {
-    const Result<ReceivedMessage> received = ReceiveMessage(socket_.get(), packet, sizeof(packet));
-    if (received.ok() && received->would_block) return;
-    if (!received.ok() || received->end_of_stream) return CloseAndTell(false);
-    handler_.OnPacket(packet, received->bytes, received->truncated, received->sender_pid);
-  }
+  const Result<ReceivedMessage> received = ReceiveMessage(socket_.get(), packet, sizeof(packet));
+  if (received.ok() && received->would_block) return;
+  if (!received.ok() || received->end_of_stream) return CloseAndTell(false);
+  handler_.OnPacket(packet, received->bytes, received->truncated, received->sender_pid);
 }
 
 void Connection::Send(const void* packet, size_t bytes) {

@@ -5,6 +5,10 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <functional>
+#include <map>
+#include <vector>
+
 namespace npu_ipc::broker {
 namespace {
 
@@ -19,8 +23,39 @@ Gauge& AddGauge(Registry& registry, const std::string& name, const std::string& 
   return BuildGauge().Name("npu_ipc_broker_" + name).Help(help).Register(registry).Add({});
 }
 
-Family<Counter>& AddCounters(Registry& registry, const std::string& name, const std::string& help) {
+Family<Counter>& AddFamily(Registry& registry, const std::string& name, const std::string& help) {
   return BuildCounter().Name("npu_ipc_broker_" + name).Help(help).Register(registry);
+}
+
+Counter& AddCounter(Registry& registry, const std::string& name, const std::string& help) {
+  return AddFamily(registry, name, help).Add({});
+}
+
+// Counters of one name that differ in one label, made once: the library looks a label up by hashing
+// and comparing maps.
+class CountersByLabel {
+ public:
+  CountersByLabel(Family<Counter>& family, const std::string& label,
+                  const std::vector<std::string>& values) {
+    for (const std::string& value : values) counters_.emplace(value, family.Add({{label, value}}));
+  }
+  // A value that was not given above is not counted.
+  void Count(std::string_view value) {
+    const auto found = counters_.find(value);
+    if (found != counters_.end()) found->second.get().Increment();
+  }
+
+ private:
+  std::map<std::string, std::reference_wrapper<Counter>, std::less<>> counters_;
+};
+
+// The names of all statuses, but for those that are no refusal, and `more`.
+std::vector<std::string> Statuses(std::vector<std::string> more) {
+  for (auto status = wire::Status::kMalformed; status <= wire::Status::kInternal;
+       status = static_cast<wire::Status>(static_cast<int32_t>(status) + 1)) {
+    more.emplace_back(StatusName(status));
+  }
+  return more;
 }
 
 }  // namespace
@@ -36,22 +71,25 @@ struct Metrics::Families {
   Gauge& pods = AddGauge(registry, "pods", "Pods that the pod directory knows.");
   Gauge& pods_ready =
       AddGauge(registry, "pod_directory_ready", "1 while the source of the pod directory is well.");
+  Gauge& asked = AddGauge(registry, "waiting_whitelist_calls",
+                          "Exporters' answers that attach requests wait for.");
   Counter& connections =
-      AddCounters(registry, "connections_total", "Connections that were accepted.").Add({});
-  Family<Counter>& attaches = AddCounters(registry, "attaches_total",
-                                          "Attach requests that were answered, by their result.");
-  Family<Counter>& denials =
-      AddCounters(registry, "denials_total", "Requests and connections refused, by the reason.");
-  Family<Counter>& whitelist_calls =
-      AddCounters(registry, "whitelist_calls_total",
-                  "Exporters asked to whitelist a process, by the result of it.");
+      AddCounter(registry, "connections_total", "Connections that were accepted.");
+  CountersByLabel attaches{
+      AddFamily(registry, "attaches_total", "Attach requests that were answered, by their result."),
+      "result", Statuses({"granted", "importer_gone"})};
+  CountersByLabel denials{
+      AddFamily(registry, "denials_total", "Requests and connections refused, by the reason."),
+      "reason", Statuses({})};
+  CountersByLabel whitelist_calls{
+      AddFamily(registry, "whitelist_calls_total",
+                "Exporters asked to whitelist a process, by the result of it."),
+      "result", Statuses({"ok"})};
   Counter& tainted_keys =
-      AddCounters(registry, "tainted_keys_total",
-                  "Processes on a key's whitelist that ended before they could be granted.")
-          .Add({});
-  Counter& slow_clients = AddCounters(registry, "slow_clients_total",
-                                      "Clients dropped because they did not read what was sent.")
-                              .Add({});
+      AddCounter(registry, "tainted_keys_total",
+                 "Processes on a key's whitelist that ended before they could be granted.");
+  Counter& slow_clients = AddCounter(registry, "slow_clients_total",
+                                     "Clients dropped because they did not read what was sent.");
 };
 
 Metrics::Metrics(const std::string& version) : families_(std::make_unique<Families>()) {
@@ -71,20 +109,19 @@ void Metrics::SetGrants(size_t grants) { families_->grants.Set(static_cast<doubl
 void Metrics::SetWaitingAttaches(size_t attaches) {
   families_->waiting.Set(static_cast<double>(attaches));
 }
+void Metrics::SetWaitingWhitelistCalls(size_t calls) {
+  families_->asked.Set(static_cast<double>(calls));
+}
 void Metrics::SetPods(size_t pods, bool directory_ready) {
   families_->pods.Set(static_cast<double>(pods));
   families_->pods_ready.Set(directory_ready ? 1 : 0);
 }
 
 void Metrics::CountConnection() { families_->connections.Increment(); }
-void Metrics::CountAttach(std::string_view result) {
-  families_->attaches.Add({{"result", std::string(result)}}).Increment();
-}
-void Metrics::CountDenial(wire::Status reason) {
-  families_->denials.Add({{"reason", std::string(StatusName(reason))}}).Increment();
-}
+void Metrics::CountAttach(std::string_view result) { families_->attaches.Count(result); }
+void Metrics::CountDenial(wire::Status reason) { families_->denials.Count(StatusName(reason)); }
 void Metrics::CountWhitelistCall(wire::Status result) {
-  families_->whitelist_calls.Add({{"result", std::string(StatusName(result))}}).Increment();
+  families_->whitelist_calls.Count(StatusName(result));
 }
 void Metrics::CountTaintedKey() { families_->tainted_keys.Increment(); }
 void Metrics::CountSlowClient() { families_->slow_clients.Increment(); }

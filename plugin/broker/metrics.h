@@ -12,7 +12,8 @@
 namespace npu_ipc::broker {
 
 // Every method is safe for concurrent use: the loop counts, the HTTP threads write it out. Names
-// start with npu_ipc_broker_.
+// start with npu_ipc_broker_. Every series is there from the start, at 0: so that a rate has
+// something to start from, and whoever writes an alert finds the labels.
 class Metrics {
  public:
   explicit Metrics(const std::string& version);
@@ -24,6 +25,7 @@ class Metrics {
   void SetRegions(size_t regions);
   void SetGrants(size_t grants);
   void SetWaitingAttaches(size_t attaches);
+  void SetWaitingWhitelistCalls(size_t calls);
   void SetPods(size_t pods, bool directory_ready);
 
   void CountConnection();

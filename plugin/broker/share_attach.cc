@@ -163,6 +163,7 @@ void ShareRegistry::Ask(PendingAttach& attach, Region& region) {
       deadlines_.Add(deadline, [this, attach_id = attach.id] { AdmitTimedOut(attach_id); });
   region.admitting.insert(attach.id);
   ++exporter.asked;
+  ++asked_;
   Listing& listing = region.key->listings[importer.pid];
   if (listing.start_time_ticks != importer.start_time_ticks) {
     listing = {importer.start_time_ticks, false};
@@ -187,6 +188,7 @@ void ShareRegistry::StopAsking(PendingAttach& attach) {
   Client& exporter = Known(region.exporter);
   region.admitting.erase(attach.id);
   --exporter.asked;
+  --asked_;
   attach.region = 0;
   deadlines_.Cancel(std::exchange(attach.admit_deadline, 0));
   ReleasePeer(region.exporter, exporter.info.process, region.device, attach.device);
@@ -247,7 +249,7 @@ void ShareRegistry::Admitted(ClientId id, const wire::Admitted& answer) {
       Known(pending->second.client).info.process.pid != answer.importer_host_pid) {
     spdlog::debug("whitelisting that nobody waits for: region={} pid={}", region.id,
                   answer.importer_host_pid);
-    return;
+    return ReleaseAgain(region, answer.importer_physical_device);
   }
   const AttachId attach_id = pending->first;
   if (listed) {
@@ -266,6 +268,14 @@ void ShareRegistry::Admitted(ClientId id, const wire::Admitted& answer) {
                   answer.vendor_code});
   }
   UpdateGauges();
+}
+
+// The exporter has answered after it was given up on, and was told to release the pair then. It may
+// have enabled the pair after that.
+void ShareRegistry::ReleaseAgain(const Region& region, uint32_t peer) {
+  const ProcessKey& exporter = Known(region.exporter).info.process;
+  if (peer == region.device || peer_access_.InUse(exporter, region.device, peer)) return;
+  SendPeerRelease(region.exporter, region.device, peer);
 }
 
 // The driver lists `pid` now. True where that is the process that was meant, alive; else the key is
@@ -308,6 +318,8 @@ void ShareRegistry::GiveGrant(AttachId attach_id, Region& region) {
   // Before EndAttach() gives back what the asking used.
   peer_access_.Use(exporter.info.process, region.device, attach.device);
   peer_access_.Use(importer.info.process, attach.device, region.device);
+  SendGrant(attach, region, grant.id);
+  // After the importer has its answer: writing a line takes longer than all of the above.
   spdlog::info(
       "granted: grant={} region={} name={} generation={} pod={} container={} pid={} "
       "claimed_device={} exporter_pod={} exporter_container={} exporter_pid={} exporter_device={}",
@@ -315,7 +327,6 @@ void ShareRegistry::GiveGrant(AttachId attach_id, Region& region) {
       ContainerOf(importer.info), importer.info.process.pid, attach.device,
       exporter.info.PodFullName(), ContainerOf(exporter.info), exporter.info.process.pid,
       region.device);
-  SendGrant(attach, region, grant.id);
   importer.grants.insert(grant.id);
   ++RecordOf(importer).grants;
   region.grants.insert(grant.id);
@@ -408,7 +419,10 @@ void ShareRegistry::EndGrant(GrantId grant_id) {
 
 void ShareRegistry::ReleasePeer(ClientId client, const ProcessKey& process, uint32_t own,
                                 uint32_t peer) {
-  if (!peer_access_.Release(process, own, peer)) return;
+  if (peer_access_.Release(process, own, peer)) SendPeerRelease(client, own, peer);
+}
+
+void ShareRegistry::SendPeerRelease(ClientId client, uint32_t own, uint32_t peer) {
   auto release = NewMessage<wire::PeerRelease>(MessageType::kPeerRelease, 0);
   release.own_physical_device = own;
   release.peer_physical_device = peer;

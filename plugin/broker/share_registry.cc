@@ -100,6 +100,7 @@ void ShareRegistry::UpdateGauges() {
   metrics_.SetRegions(regions_.size());
   metrics_.SetGrants(grants_.size());
   metrics_.SetWaitingAttaches(attaches_.size());
+  metrics_.SetWaitingWhitelistCalls(asked_);
 }
 
 void ShareRegistry::Publish(ClientId id, const GroupKey& group, const wire::Publish& request) {

@@ -206,12 +206,15 @@ class ShareRegistry {
   void EndAttach(AttachId attach, std::string_view result);
   void EndGrant(GrantId grant);
   void ReleasePeer(ClientId client, const ProcessKey& process, uint32_t own, uint32_t peer);
+  void ReleaseAgain(const Region& region, uint32_t peer);
+  void SendPeerRelease(ClientId client, uint32_t own, uint32_t peer);
 
   const Clock& clock_;
   const ShareLimits limits_;
   ShareContext& context_;
   Metrics& metrics_;
   Deadlines deadlines_;
+  size_t asked_ = 0;  // whitelistings that no exporter has answered yet
   PeerAccess peer_access_;
   Generations generations_;
 

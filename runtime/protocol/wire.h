@@ -177,9 +177,9 @@ struct Admitted {
   MessageHeader header;
   uint64_t region_id;
   int32_t importer_host_pid;
-  Status status;        // kOk: the pid is on the key's whitelist
-  int32_t vendor_code;  // aclError of what failed; else 0
-  uint32_t reserved;
+  Status status;                      // kOk: the pid is on the key's whitelist
+  int32_t vendor_code;                // aclError of what failed; else 0
+  uint32_t importer_physical_device;  // as Admit had it
 };
 static_assert(sizeof(Admitted) == 48);
 

@@ -170,6 +170,7 @@ void Exporter::Admit(const wire::Admit& admit, uint64_t connection_id, Deadline 
       MakeHeader<wire::Admitted>(wire::MessageType::kAdmitted, admit.header.request_id);
   admitted.region_id = admit.region_id;
   admitted.importer_host_pid = admit.importer_host_pid;
+  admitted.importer_physical_device = admit.importer_physical_device;
   admitted.status = published ? LetIn(admit, key, device, deadline, &admitted.vendor_code)
                               : wire::Status::kExporterGone;
   client_->Tell(connection_id, &admitted, sizeof(admitted));

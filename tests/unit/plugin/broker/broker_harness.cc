@@ -139,6 +139,7 @@ wire::Admitted BrokerProcessTest::Admitted(const wire::Admit& admit) {
   auto admitted = NewMessage<wire::Admitted>(wire::MessageType::kAdmitted, admit.header.request_id);
   admitted.region_id = admit.region_id;
   admitted.importer_host_pid = admit.importer_host_pid;
+  admitted.importer_physical_device = admit.importer_physical_device;
   return admitted;
 }
 

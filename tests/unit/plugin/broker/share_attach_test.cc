@@ -344,6 +344,39 @@ TEST_F(PeerAccessOfSharesTest, TheExportersIsReleasedWhenItsAnswerNeverComes) {
   EXPECT_TRUE(NothingSent(importer_));
 }
 
+// The exporter had the request under way when it was told to release the pair, and enabled it after.
+TEST_F(PeerAccessOfSharesTest, TheExportersIsReleasedAgainWhenItsAnswerComesTooLate) {
+  Publish(exporter_, "a");
+  Attach(importer_, "a", 1);
+  const wire::Admit admit = TakeAdmit(exporter_);
+  Advance(seconds(1));
+  Take<wire::PeerRelease>(exporter_, MessageType::kPeerRelease);
+  Answer(exporter_, admit);
+  const auto release = Take<wire::PeerRelease>(exporter_, MessageType::kPeerRelease);
+  EXPECT_EQ(release.own_physical_device, 0U);
+  EXPECT_EQ(release.peer_physical_device, 1U);
+}
+
+TEST_F(PeerAccessOfSharesTest, ALateAnswerTakesNothingFromAShareOfThatPair) {
+  Publish(exporter_, "a");
+  Attach(importer_, "a", 1);
+  const wire::Admit late = TakeAdmit(exporter_);
+  Advance(seconds(1));
+  Take<wire::PeerRelease>(exporter_, MessageType::kPeerRelease);
+  Share(exporter_, AddProcess(300), "a", 1);
+  Answer(exporter_, late);
+  EXPECT_TRUE(NothingSent(exporter_));
+}
+
+TEST_F(PeerAccessOfSharesTest, ALateAnswerOfOneDeviceReleasesNothing) {
+  Publish(exporter_, "a");
+  Attach(importer_, "a", 0);
+  const wire::Admit late = TakeAdmit(exporter_);
+  Advance(seconds(1));
+  Answer(exporter_, late);
+  EXPECT_TRUE(NothingSent(exporter_));
+}
+
 TEST_F(PeerAccessOfSharesTest, TheExportersIsReleasedWhenTheImporterEnds) {
   Publish(exporter_, "a");
   Share(exporter_, importer_, "a", 1);

@@ -101,6 +101,7 @@ class ShareRegistryTest : public testing::Test {
     auto answer = NewMessage<wire::Admitted>(wire::MessageType::kAdmitted, admit.header.request_id);
     answer.region_id = admit.region_id;
     answer.importer_host_pid = admit.importer_host_pid;
+    answer.importer_physical_device = admit.importer_physical_device;
     answer.status = status;
     answer.vendor_code = vendor_code;
     registry_.Admitted(exporter, answer);
