@@ -57,9 +57,13 @@ struct Registration::Answer {
 std::unique_ptr<Registration> Registration::Start(const RegistrationRequest& request,
                                                   Duration timeout,
                                                   std::function<void(Status)> done) {
+  auto answer = std::make_shared<Answer>();
   auto call = std::make_unique<Call>();
   call->request = request;
-  call->done = std::move(done);
+  {
+    const std::lock_guard lock(answer->mutex);
+    call->done = std::move(done);
+  }
   call->stub = v1beta1::Registration::NewStub(Dial(request.kubelet_socket));
   call->context.set_deadline(std::chrono::system_clock::now() +
                              std::chrono::ceil<std::chrono::milliseconds>(timeout));
@@ -68,7 +72,6 @@ std::unique_ptr<Registration> Registration::Start(const RegistrationRequest& req
   call->message.set_resource_name(request.resource_name);
   call->message.mutable_options()->set_get_preferred_allocation_available(true);
   Call* const started = call.get();
-  auto answer = std::make_shared<Answer>();
   std::unique_ptr<Registration> registration(new Registration(std::move(call), answer));
   started->stub->async()->Register(&started->context, &started->message, &started->response,
                                    [started, answer](const grpc::Status& status) {
