@@ -24,7 +24,7 @@ NodeUnderTest& TheNode() {
 namespace {
 
 int RunOnSimulatedNode(const std::string& name) {
-  Result<std::unique_ptr<SimulatedNode>> node = SimulatedNode::Start(name);
+  Result<std::unique_ptr<SimulatedNode>> node = SimulatedNode::Start(name, "/run/npu");
   if (!node.ok()) {
     ::fprintf(stderr, "simulated node: %s\n", node.status().message().c_str());
     return 1;

@@ -16,6 +16,13 @@ namespace {
   ::_exit(1);  // what was started ends with the node box
 }
 
+// A party that a sanitizer finds fault with ends, and its test with it. AddressSanitizer's ends
+// anyway.
+const std::map<std::string, std::string> kSanitizerEnvironment = {
+    {"TSAN_OPTIONS", "halt_on_error=1:exitcode=66:ignore_noninstrumented_modules=1"},
+    {"UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1"},
+};
+
 template <class T>
 T Required(Result<T> result) {
   if (!result.ok()) GiveUp(result.status().message());
@@ -60,7 +67,8 @@ void NodeTest::TellBroker(const PodRecord& pod) {
 }
 
 RemoteParty NodeTest::Start(const PodRecord& pod, int device) {
-  RemoteParty party(pod, Required(node_->Run(pod, Allocation(device), {"npu-ipc-party"})));
+  RemoteParty party(
+      pod, Required(node_->Run(pod, Allocation(device), {"npu-ipc-party"}, kSanitizerEnvironment)));
   EXPECT_THAT(party.Do("device 0"), IsOk());
   return party;
 }

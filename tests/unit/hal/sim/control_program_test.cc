@@ -15,6 +15,7 @@
 #include "tests/fixtures/child_process.h"
 #include "tests/fixtures/node_box.h"
 #include "tests/fixtures/simulated_node.h"
+#include "tests/fixtures/temporary_directory.h"
 #include "tests/fixtures/test_node.h"
 
 namespace npu_ipc::sim {
@@ -26,7 +27,7 @@ using ::testing::HasSubstr;
 class ControlProgramTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    Result<std::unique_ptr<SimulatedNode>> node = SimulatedNode::Start("910b");
+    Result<std::unique_ptr<SimulatedNode>> node = SimulatedNode::Start("910b", directory_.path());
     ASSERT_TRUE(node.ok()) << node.status().message();
     node_ = std::move(*node);
     auto manager = hal::OpenDcmi(node_->library_directory() + "/libdcmi.so");
