@@ -27,12 +27,20 @@ Result<std::unique_ptr<Daemon>> Daemon::Create(EventLoop& loop, const Settings& 
       NodeInjection::Places{settings.driver, settings.kubelet.directory, settings.library.store,
                             daemon->library_changes_.mounts.front().host_path},
       [daemon = daemon.get()] { daemon->RefreshInjection(); });
+  daemon->monitor_.SetOnLook(
+      [raw = daemon.get()](const Snapshot& snapshot, const Observation* observation) {
+        raw->view_.OnLook(snapshot, observation, *raw->session_);
+      });
   return daemon;
 }
 
 Daemon::Daemon(EventLoop& loop, const Settings& settings, DevicePoller::OpenDeviceManager open)
     : loop_(loop),
       settings_(settings),
+      view_(
+          loop, settings.device_view_socket,
+          [this](hal::ChipFamily family) -> const std::string& { return ResourceName(family); },
+          *allocations_),
       monitor_(loop, settings.health, std::move(open),
                [this](const std::shared_ptr<const Snapshot>& snapshot) { OnSnapshot(*snapshot); }) {
 }
@@ -54,9 +62,12 @@ Status Daemon::Offer(const std::shared_ptr<NpuResource>& resource) {
     pod_resources_watch_ =
         std::make_unique<kubelet::PodResourcesWatch>(settings_.pod_resources, allocations_);
   }
-  const auto record = [this](const std::string& name, const std::vector<std::string>& ids) {
-    allocations_->RecordAllocate(name, ids);
-    pod_resources_watch_->AskSoon();
+  const auto record = [this](const kubelet::AllocateCall& call) {
+    if (call.status.ok()) {
+      allocations_->RecordAllocate(call.resource, call.device_ids);
+      pod_resources_watch_->AskSoon();
+    }
+    view_.OnAllocate(call);
   };
   return session_->Add(std::make_shared<kubelet::RecordedResource>(resource, record));
 }

@@ -8,6 +8,7 @@
 #include "hal/base/event_loop.h"
 #include "plugin/device/device_monitor.h"
 #include "plugin/device/node_injection.h"
+#include "plugin/device/node_view.h"
 #include "plugin/device/npu_resource.h"
 #include "plugin/device/settings.h"
 #include "plugin/injection/container_changes.h"
@@ -55,6 +56,7 @@ class Daemon {
   std::map<std::string, std::shared_ptr<NpuResource>> resources_;  // by name
   const std::shared_ptr<kubelet::AllocationTracker> allocations_ =
       std::make_shared<kubelet::AllocationTracker>();
+  NodeView view_;  // outlives the session too
   // From the first resource on. Outlives the session, whose calls use it.
   std::unique_ptr<kubelet::PodResourcesWatch> pod_resources_watch_;
   std::unique_ptr<kubelet::KubeletSession> session_;

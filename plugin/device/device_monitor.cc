@@ -42,20 +42,22 @@ void DeviceMonitor::Tick() {
     const auto limit =
         std::chrono::duration_cast<std::chrono::milliseconds>(settings_.hang_timeout);
     table_.ObserveHang("the driver has not answered for " + std::to_string(limit.count()) + " ms");
-    Publish();
+    Publish(nullptr);
   }
 }
 
 void DeviceMonitor::OnObservation(const Observation& observation) {
   table_.Observe(observation);
-  Publish();
+  Publish(&observation);
 }
 
-void DeviceMonitor::Publish() {
-  if (published_ == table_.snapshot()) return;
-  LogDifferences(published_ == nullptr ? Snapshot() : *published_, *table_.snapshot());
-  published_ = table_.snapshot();
-  on_change_(published_);
+void DeviceMonitor::Publish(const Observation* observation) {
+  if (published_ != table_.snapshot()) {
+    LogDifferences(published_ == nullptr ? Snapshot() : *published_, *table_.snapshot());
+    published_ = table_.snapshot();
+    on_change_(published_);
+  }
+  if (on_look_) on_look_(*published_, observation);
 }
 
 void LogDifferences(const Snapshot& before, const Snapshot& after) {

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <utility>
 
 #include "hal/base/event_loop.h"
 #include "plugin/device/device_poller.h"
@@ -29,6 +30,11 @@ class DeviceMonitor {
   DeviceMonitor(const DeviceMonitor&) = delete;
   DeviceMonitor& operator=(const DeviceMonitor&) = delete;
 
+  // Called on the loop's thread after each look, also one that changed nothing; without an observation when a look has
+  // not come back. Set before Start().
+  using OnLook = std::function<void(const Snapshot&, const Observation*)>;
+  void SetOnLook(OnLook on_look) { on_look_ = std::move(on_look); }
+
   // Takes the first look, and goes on from there.
   void Start();
 
@@ -37,11 +43,12 @@ class DeviceMonitor {
  private:
   void Tick();
   void OnObservation(const Observation& observation);
-  void Publish();
+  void Publish(const Observation* observation);
 
   EventLoop& loop_;
   const MonitorSettings settings_;
   const std::function<void(const std::shared_ptr<const Snapshot>&)> on_change_;
+  OnLook on_look_;
   const std::shared_ptr<DeviceMonitor*>
       self_;  // null for observations that arrive after the destructor
   DeviceTable table_;

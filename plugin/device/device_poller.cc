@@ -38,7 +38,11 @@ Observation Look(hal::DeviceManager& manager, LinkTable* links) {
   observation.links = *links;
   for (const hal::Device& device : observation.inventory->devices) {
     observation.health.emplace(device.physical_id, manager.Health(device.physical_id));
+    const Result<hal::DeviceUsage> usage = manager.Usage(device.physical_id);
+    if (usage.ok()) observation.usage[device.physical_id] = *usage;
   }
+  const Result<std::string> version = manager.DriverVersion();
+  if (version.ok()) observation.driver_version = *version;
   return observation;
 }
 

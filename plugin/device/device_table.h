@@ -42,8 +42,10 @@ struct Snapshot {
 struct Observation {
   Result<hal::DeviceInventory> inventory;
   std::map<uint32_t, Result<hal::DeviceHealth>>
-      health;       // by physical id, of those in the inventory
-  LinkTable links;  // of those in the inventory
+      health;                                  // by physical id, of those in the inventory
+  LinkTable links;                             // of those in the inventory
+  std::map<uint32_t, hal::DeviceUsage> usage;  // by physical id, as far as the driver said
+  std::string driver_version;                  // "" if it did not
 };
 
 // An answer of the driver's counts at once, as does a fault that it reports; silence and passing errors must last, and

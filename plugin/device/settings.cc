@@ -61,6 +61,9 @@ void AddOptions(config::Options& options, Settings* settings) {
               &settings->library.store);
   options.Add("injection.socketDirectory", "the host's directory of the broker's socket",
               &settings->library.socket_directory);
+  options.Add("deviceView.socket",
+              "where what is known of the devices is served to the broker; 'off': nowhere",
+              &settings->device_view_socket);
 }
 
 Status Validate(const Settings& settings) {
@@ -74,6 +77,9 @@ Status Validate(const Settings& settings) {
       CheckAbsolute("injection.cdiDirectory", settings.injection.cdi_directory),
       CheckAbsolute("injection.libraryStore", settings.library.store),
       CheckAbsolute("injection.socketDirectory", settings.library.socket_directory),
+      device_view::SocketIsOff(settings.device_view_socket)
+          ? Status::Ok()
+          : CheckAbsolute("deviceView.socket", settings.device_view_socket),
   };
   for (const Status& check : checks) {
     if (!check.ok()) return check;

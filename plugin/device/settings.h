@@ -7,6 +7,7 @@
 #include "plugin/config/options.h"
 #include "plugin/device/device_monitor.h"
 #include "plugin/device/node_injection.h"
+#include "plugin/device_view/socket.h"
 #include "plugin/injection/host_files.h"
 #include "plugin/injection/injected_library.h"
 #include "plugin/kubelet/device_plugin.h"
@@ -25,6 +26,7 @@ struct Settings {
   injection::DriverLocation driver;
   InjectionSettings injection;
   injection::InjectedLibrary library;
+  std::string device_view_socket = device_view::kDefaultSocket;
 };
 
 // Declares them all; `settings` must outlive `options`.

@@ -3,7 +3,9 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include <array>
 #include <limits>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -152,18 +154,34 @@ void AddUsage(const NodeState& state, std::vector<MetricFamily>* families) {
   }
 }
 
-void AddKubelet(const NodeState& state, std::vector<MetricFamily>* families) {
-  Family allocated = Gauge("device_allocated", "1 while a container has the device.");
+// "npu-3" of its replica "npu-3::1".
+std::string DeviceOf(const std::string& advertised_id) {
+  return advertised_id.substr(0, advertised_id.find("::"));
+}
+
+void AddAllocations(const NodeState& state, std::vector<MetricFamily>* families) {
+  using Holder = std::array<std::string, 4>;  // container, device, namespace, pod
+  std::map<Holder, int> held;
   for (const auto& [number, allocation] : state.allocations) {
     for (const std::string& id : allocation.device_ids) {
-      Labels labels = {{"container", allocation.container_name},
-                       {"device", id},
-                       {"namespace", allocation.pod_namespace},
-                       {"pod", allocation.pod_name}};
-      allocated.Add(std::move(labels), 1);
+      ++held[{allocation.container_name, DeviceOf(id), allocation.pod_namespace,
+              allocation.pod_name}];
     }
   }
+  Family allocated = Gauge("device_allocated",
+                           "Times that the device was given to a container: more than once only "
+                           "where it is advertised more than once.");
+  for (const auto& [holder, times] : held) {
+    allocated.Add({{"container", holder[0]},
+                   {"device", holder[1]},
+                   {"namespace", holder[2]},
+                   {"pod", holder[3]}},
+                  times);
+  }
   allocated.MoveTo(families);
+}
+
+void AddKubelet(const NodeState& state, std::vector<MetricFamily>* families) {
   Family latency(MetricType::Histogram, "device_allocate_duration_seconds",
                  "Time that the kubelet's Allocate calls took, refused ones too.");
   Family failures =
@@ -187,6 +205,7 @@ std::string DeviceMetricsText(const View& view, TimePoint now) {
     AddNode(*view.state, &families);
     AddDevices(*view.state, &families);
     AddUsage(*view.state, &families);
+    AddAllocations(*view.state, &families);
     AddKubelet(*view.state, &families);
   }
   return prometheus::TextSerializer().Serialize(families);

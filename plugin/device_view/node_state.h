@@ -48,13 +48,13 @@ struct Link {
   friend bool operator==(const Link&, const Link&) = default;
 };
 
-// Devices that one container was given.
+// Devices that one container has.
 struct Allocation {
   uint64_t id = 0;  // grows; of one run of the device plugin
   std::string resource;
   std::vector<std::string> device_ids;
-  WallTime allocated;
-  // Empty until the kubelet's list of pods says so.
+  WallTime allocated;  // or first seen, where the device plugin started later
+  // Empty until the kubelet has said whose.
   std::string pod_namespace;
   std::string pod_name;
   std::string container_name;

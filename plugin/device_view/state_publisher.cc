@@ -10,8 +10,6 @@ WallTime SystemNow() {
   return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
 }
 
-double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
 bool SameState(const Health& health, const DeviceReport& report) {
   return health.healthy == report.healthy && health.level == report.level &&
          health.fault_codes == report.fault_codes && health.reason == report.reason;
@@ -67,62 +65,37 @@ void StatePublisher::SetUsage(std::map<std::string, hal::DeviceUsage> usage) {
 
 void StatePublisher::SetLinks(std::vector<Link> links) { next_.links = std::move(links); }
 
-void StatePublisher::EndAllocationsOf(const std::string& resource,
-                                      const std::vector<std::string>& device_ids) {
-  std::erase_if(next_.allocations, [&](const auto& entry) {
-    const Allocation& allocation = entry.second;
-    return allocation.resource == resource &&
-           std::find_first_of(allocation.device_ids.begin(), allocation.device_ids.end(),
-                              device_ids.begin(), device_ids.end()) != allocation.device_ids.end();
-  });
-}
-
-void StatePublisher::AddAllocation(const std::string& resource,
-                                   const std::vector<std::string>& device_ids, Duration took) {
-  next_.resources[resource].allocate.Observe(Seconds(took));
-  EndAllocationsOf(resource, device_ids);
-  Allocation allocation;
-  allocation.id = ++last_allocation_;
-  allocation.resource = resource;
-  allocation.device_ids = device_ids;
-  allocation.allocated = now_();
-  std::sort(allocation.device_ids.begin(), allocation.device_ids.end());
-  next_.allocations[allocation.id] = std::move(allocation);
-}
-
-void StatePublisher::AddFailedAllocation(const std::string& resource, Duration took) {
-  ResourceStatistics& statistics = next_.resources[resource];
-  statistics.allocate.Observe(Seconds(took));
-  ++statistics.allocate_failures;
-}
-
-void StatePublisher::AddRegistration(const std::string& resource) {
-  ++next_.resources[resource].registrations;
-}
-
-void StatePublisher::SetHolders(const std::vector<DeviceHolder>& holders, WallTime listed) {
-  std::map<uint64_t, Allocation> kept;
-  for (const DeviceHolder& holder : holders) {
-    Allocation held;
-    held.resource = holder.resource;
-    held.device_ids = holder.device_ids;
-    std::sort(held.device_ids.begin(), held.device_ids.end());
+void StatePublisher::SetAllocations(const std::vector<HeldDevices>& held) {
+  std::map<uint64_t, Allocation> allocations;
+  for (const HeldDevices& devices : held) {
     const auto known =
         std::find_if(next_.allocations.begin(), next_.allocations.end(), [&](const auto& entry) {
-          return entry.second.resource == held.resource &&
-                 entry.second.device_ids == held.device_ids && !kept.contains(entry.first);
+          return entry.second.resource == devices.resource &&
+                 entry.second.device_ids == devices.device_ids &&
+                 !allocations.contains(entry.first);
         });
-    held.id = known != next_.allocations.end() ? known->first : ++last_allocation_;
-    held.allocated = known != next_.allocations.end() ? known->second.allocated : WallTime();
-    held.pod_namespace = holder.pod_namespace;
-    held.pod_name = holder.pod_name;
-    held.container_name = holder.container_name;
-    kept[held.id] = std::move(held);
+    const bool is_new = known == next_.allocations.end();
+    Allocation allocation;
+    allocation.id = is_new ? ++last_allocation_ : known->first;
+    allocation.allocated = is_new ? now_() : known->second.allocated;
+    allocation.resource = devices.resource;
+    allocation.device_ids = devices.device_ids;
+    allocation.pod_namespace = devices.pod_namespace;
+    allocation.pod_name = devices.pod_name;
+    allocation.container_name = devices.container_name;
+    allocations[allocation.id] = std::move(allocation);
   }
-  for (const auto& [id, allocation] : next_.allocations) {
-    if (allocation.allocated > listed) kept.emplace(id, allocation);
-  }
-  next_.allocations = std::move(kept);
+  next_.allocations = std::move(allocations);
+}
+
+void StatePublisher::AddAllocateCall(const std::string& resource, Duration took, bool refused) {
+  ResourceStatistics& statistics = next_.resources[resource];
+  statistics.allocate.Observe(std::chrono::duration<double>(took).count());
+  if (refused) ++statistics.allocate_failures;
+}
+
+void StatePublisher::SetRegistrations(const std::string& resource, uint64_t registrations) {
+  next_.resources[resource].registrations = registrations;
 }
 
 void StatePublisher::Publish() {

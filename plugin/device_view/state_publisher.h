@@ -22,10 +22,11 @@ struct DeviceReport {
   std::string reason;
 };
 
-// Where a container is, by the kubelet's list of pods.
-struct DeviceHolder {
+// Devices that a container has.
+struct HeldDevices {
   std::string resource;
-  std::vector<std::string> device_ids;
+  std::vector<std::string> device_ids;  // ascending
+  // Empty where the kubelet has not said whose.
   std::string pod_namespace;
   std::string pod_name;
   std::string container_name;
@@ -47,18 +48,11 @@ class StatePublisher final : public DeviceStateSource {
   void SetUsage(std::map<std::string, hal::DeviceUsage> usage);
   void SetLinks(std::vector<Link> links);
 
-  // A container was given devices. A device is of one container at a time, so what held one of them
-  // has ended.
-  void AddAllocation(const std::string& resource, const std::vector<std::string>& device_ids,
-                     Duration took);
-  // An Allocate that was refused.
-  void AddFailedAllocation(const std::string& resource, Duration took);
-  void AddRegistration(const std::string& resource);
-
-  // The kubelet's list of who holds what, as it was at `listed`. Allocations get their pod's name;
-  // those that were made before then and are not in it have ended; those of a time before this
-  // daemon are added.
-  void SetHolders(const std::vector<DeviceHolder>& holders, WallTime listed);
+  // All that is held. What was held before keeps its id and its time, also when it gets a name.
+  void SetAllocations(const std::vector<HeldDevices>& held);
+  // One Allocate, answered or refused.
+  void AddAllocateCall(const std::string& resource, Duration took, bool refused);
+  void SetRegistrations(const std::string& resource, uint64_t registrations);
 
   // Makes what was set since visible, if it is other than before.
   void Publish();
@@ -67,8 +61,6 @@ class StatePublisher final : public DeviceStateSource {
   void SetListener(std::function<void()> changed) override;
 
  private:
-  void EndAllocationsOf(const std::string& resource, const std::vector<std::string>& device_ids);
-
   const Now now_;
   NodeState next_;
   uint64_t last_allocation_ = 0;

@@ -7,25 +7,35 @@
 #include <utility>
 #include <vector>
 
+#include "hal/base/clock.h"
 #include "plugin/kubelet/resource.h"
 
 namespace npu_ipc::kubelet {
 
-// Answers as `resource` does, and tells `record` of each Allocate that was answered, on the thread
-// of the call: it must not block.
+struct AllocateCall {
+  const std::string& resource;
+  const std::vector<std::string>& device_ids;
+  Duration took;
+  Status status;  // why it was refused
+};
+
+// Answers as `resource` does, and tells `record` of each Allocate, on the thread of the call: it
+// must not block.
 class RecordedResource final : public Resource {
  public:
-  using Record =
-      std::function<void(const std::string& resource, const std::vector<std::string>& ids)>;
+  using Record = std::function<void(const AllocateCall& call)>;
 
-  RecordedResource(std::shared_ptr<const Resource> resource, Record record)
-      : resource_(std::move(resource)), record_(std::move(record)) {}
+  // `clock` must outlive the resource.
+  RecordedResource(std::shared_ptr<const Resource> resource, Record record,
+                   const Clock& clock = SystemClock())
+      : resource_(std::move(resource)), record_(std::move(record)), clock_(clock) {}
 
   const std::string& name() const override { return resource_->name(); }
   std::vector<AdvertisedDevice> Devices() const override { return resource_->Devices(); }
   Result<injection::ContainerChanges> Allocate(const std::vector<std::string>& ids) const override {
+    const TimePoint begin = clock_.Now();
     Result<injection::ContainerChanges> changes = resource_->Allocate(ids);
-    if (changes.ok()) record_(name(), ids);
+    record_({name(), ids, clock_.Now() - begin, changes.status()});
     return changes;
   }
   Result<std::vector<std::string>> Prefer(const PreferenceRequest& request) const override {
@@ -35,6 +45,7 @@ class RecordedResource final : public Resource {
  private:
   const std::shared_ptr<const Resource> resource_;
   const Record record_;
+  const Clock& clock_;
 };
 
 }  // namespace npu_ipc::kubelet

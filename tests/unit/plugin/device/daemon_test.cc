@@ -39,6 +39,7 @@ class DaemonTest : public ::testing::Test {
     settings_.library.source = directory_.Path("lib");
     settings_.library.store = directory_.Path("store");
     settings_.library.socket_directory = directory_.Path("run");
+    settings_.device_view_socket = "off";
     settings_.driver.host_root = directory_.Path("host");
     settings_.kubelet.directory = directory_.Path("dp");
     settings_.pod_resources.socket = directory_.Path("pod-resources.sock");

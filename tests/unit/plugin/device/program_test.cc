@@ -37,6 +37,7 @@ class DevicePluginProgramTest : public ::testing::Test {
                          "--injection-library-source=" + directory_.Path("lib"),
                          "--injection-library-store=" + directory_.Path("store"),
                          "--injection-socket-directory=" + directory_.Path("run"),
+                         "--device-view-socket=" + directory_.Path("private/view.sock"),
                          "--health-poll-interval=20ms"};
     options.arguments.insert(options.arguments.end(), more.begin(), more.end());
     options.error_file = directory_.Path("log");

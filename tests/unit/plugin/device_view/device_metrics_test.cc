@@ -74,6 +74,16 @@ TEST(DeviceMetricsTest, LeavesOutWhatTheDriverDoesNotAnswer) {
   EXPECT_THAT(text, HasSubstr("npu_ipc_device_temperature_celsius{device=\"npu-0\"}"));
 }
 
+TEST(DeviceMetricsTest, CountsTheReplicasOfADeviceThatAContainerHas) {
+  NodeState state = FullState(3);
+  state.allocations[4].device_ids = {"npu-1::0", "npu-1::2"};
+  View view = FullView();
+  view.state = std::make_shared<const NodeState>(state);
+  EXPECT_THAT(DeviceMetricsText(view, kNow),
+              HasSubstr("npu_ipc_device_allocated{container=\"main\",device=\"npu-1\","
+                        "namespace=\"default\",pod=\"pod\"} 2\n"));
+}
+
 // The rules of `promtool check metrics` that text can break.
 TEST(DeviceMetricsTest, PassesTheRulesForNamesUnitsAndHelp) {
   std::map<std::string, std::string> types;

@@ -12,7 +12,6 @@ using hal::FakeDeviceManager;
 using hal::HealthLevel;
 using std::chrono::milliseconds;
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 using ::testing::Pair;
 
 constexpr char kResource[] = "huawei.com/Ascend910B";
@@ -36,17 +35,9 @@ class StatePublisherTest : public ::testing::Test {
     publisher_.SetDevices(reports);
     publisher_.Publish();
   }
-  void Allocate(const std::vector<std::string>& ids) {
-    publisher_.AddAllocation(kResource, ids, milliseconds(1));
+  void Hold(const std::vector<HeldDevices>& held) {
+    publisher_.SetAllocations(held);
     publisher_.Publish();
-  }
-  // The device ids of each allocation.
-  std::vector<std::vector<std::string>> Allocated() {
-    std::vector<std::vector<std::string>> all;
-    for (const auto& [id, allocation] : publisher_.Current()->allocations) {
-      all.push_back(allocation.device_ids);
-    }
-    return all;
   }
 
   WallTime now_{milliseconds(1000)};
@@ -139,46 +130,37 @@ TEST_F(StatePublisherTest, NotesTheLastLookThatTheDriverAnswered) {
   EXPECT_EQ(facts.problem, "it hangs");
 }
 
-TEST_F(StatePublisherTest, ADeviceIsOfOneContainerAtATime) {
-  Allocate({"npu-1", "npu-0"});
-  Allocate({"npu-2"});
-  EXPECT_THAT(Allocated(), ElementsAre(ElementsAre("npu-0", "npu-1"), ElementsAre("npu-2")));
-  Allocate({"npu-1", "npu-3"});
-  EXPECT_THAT(Allocated(), ElementsAre(ElementsAre("npu-2"), ElementsAre("npu-1", "npu-3")));
+TEST_F(StatePublisherTest, AnAllocationKeepsItsIdAndTimeWhenItGetsAName) {
+  Hold({{kResource, {"npu-0", "npu-1"}}});
+  now_ += milliseconds(500);
+  Hold({{kResource, {"npu-2"}}, {kResource, {"npu-0", "npu-1"}, "default", "trainer", "main"}});
+  const auto allocations = publisher_.Current()->allocations;
+  ASSERT_EQ(allocations.size(), 2u);
+  const Allocation& first = allocations.at(1);
+  EXPECT_EQ(first.allocated, WallTime(milliseconds(1000)));
+  EXPECT_EQ(first.pod_name, "trainer");
+  EXPECT_THAT(first.device_ids, ElementsAre("npu-0", "npu-1"));
+  EXPECT_EQ(allocations.at(2).allocated, WallTime(milliseconds(1500)));
+}
+
+TEST_F(StatePublisherTest, AnAllocationThatIsNotHeldAnyMoreIsGone) {
+  Hold({{kResource, {"npu-0"}}, {"other.com/resource", {"npu-0"}}});
+  Hold({{"other.com/resource", {"npu-0"}}});
+  EXPECT_EQ(publisher_.Current()->allocations.size(), 1u);
+  EXPECT_EQ(publisher_.Current()->allocations.at(2).resource, "other.com/resource");
+  Hold({{kResource, {"npu-0"}}});
+  EXPECT_TRUE(publisher_.Current()->allocations.contains(3)) << "an id was used again";
 }
 
 TEST_F(StatePublisherTest, CountsWhatTheKubeletAsked) {
-  Allocate({"npu-0"});
-  publisher_.AddFailedAllocation(kResource, milliseconds(3));
-  publisher_.AddRegistration(kResource);
-  publisher_.AddRegistration(kResource);
+  publisher_.AddAllocateCall(kResource, milliseconds(1), false);
+  publisher_.AddAllocateCall(kResource, milliseconds(3), true);
+  publisher_.SetRegistrations(kResource, 2);
   publisher_.Publish();
   const ResourceStatistics statistics = publisher_.Current()->resources.at(kResource);
   EXPECT_EQ(statistics.registrations, 2u);
   EXPECT_EQ(statistics.allocate_failures, 1u);
   EXPECT_NEAR(statistics.allocate.sum_seconds, 0.004, 1e-9);
-  EXPECT_THAT(Allocated(), ElementsAre(ElementsAre("npu-0"))) << "a refusal gave nothing";
-}
-
-TEST_F(StatePublisherTest, TakesPodsFromTheKubeletsList) {
-  Allocate({"npu-0", "npu-1"});
-  Allocate({"npu-2"});
-  const WallTime listed = now_;
-  now_ += milliseconds(1);
-  Allocate({"npu-3"});  // younger than the list
-  publisher_.SetHolders({{kResource, {"npu-1", "npu-0"}, "default", "trainer", "main"},
-                         {kResource, {"npu-5"}, "default", "older", "main"}},
-                        listed);
-  publisher_.Publish();
-  const auto allocations = publisher_.Current()->allocations;
-  EXPECT_EQ(allocations.at(1).pod_name, "trainer");
-  EXPECT_EQ(allocations.at(1).allocated, WallTime(milliseconds(1000))) << "its time was known";
-  EXPECT_FALSE(allocations.contains(2)) << "its pod is gone";
-  EXPECT_THAT(Allocated(), ElementsAre(ElementsAre("npu-0", "npu-1"), ElementsAre("npu-3"),
-                                       ElementsAre("npu-5")));
-  publisher_.SetHolders({}, now_);
-  publisher_.Publish();
-  EXPECT_THAT(Allocated(), IsEmpty());
 }
 
 }  // namespace
