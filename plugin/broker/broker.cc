@@ -13,6 +13,7 @@
 
 #include "hal/base/posix_error.h"
 #include "plugin/broker/share_resource.h"
+#include "plugin/device_view/device_metrics.h"
 #include "plugin/injection/injected_library.h"
 #include "plugin/injection/library_store.h"
 #include "plugin/pods/file_directory.h"
@@ -83,6 +84,7 @@ Status Broker::Open() {
   if (!watch.ok()) return watch.status();
   listener_watch_ = *watch;
   OfferShareResource();
+  WatchDevices();
   if (Status served = ServeHttp(); !served.ok()) return served.WithContext("http.listenAddress");
   spdlog::info("serving: socket={} pods_file={} version={}", settings_.socket_path,
                settings_.pods_file, NPU_IPC_VERSION);
@@ -120,6 +122,25 @@ void Broker::KeepLibraryVersion(const std::string& directory) {
   loop_->RunAfter(kMarkVersionEvery, [this, directory] { KeepLibraryVersion(directory); });
 }
 
+// The device plugin may be away, or not of this installation at all: what it would say is then
+// unknown, and nothing waits for it.
+void Broker::WatchDevices() {
+  if (device_view::SocketIsOff(settings_.device_view_socket)) return;
+  device_view_ = std::make_unique<device_view::DeviceViewClient>(
+      device_view::ClientSettings{settings_.device_view_socket},
+      [this](const device_view::View& view) {
+        loop_->Post([this, state = view.state] { node_state_ = state; });
+      });
+}
+
+std::string Broker::MetricsText() const {
+  std::string text = metrics_.Text();
+  if (device_view_ != nullptr) {
+    text += device_view::DeviceMetricsText(device_view_->Current(), SystemClock().Now());
+  }
+  return text;
+}
+
 Status Broker::ServeHttp() {
   if (settings_.http_address.empty() || settings_.http_address == "off") return Status::Ok();
   Result<std::unique_ptr<http::Server>> server = http::Server::Start(
@@ -130,7 +151,7 @@ Status Broker::ServeHttp() {
         }},
        {"/readyz", [this] { return readiness_.Report(); }},
        {"/metrics", [this] {
-          return http::Response{200, "text/plain; version=0.0.4; charset=utf-8", metrics_.Text()};
+          return http::Response{200, "text/plain; version=0.0.4; charset=utf-8", MetricsText()};
         }}});
   if (!server.ok()) return server.status();
   http_ = std::move(server).value();
@@ -218,6 +239,10 @@ bool Broker::ProcessAlive(ClientId client) { return clients_.at(client)->Process
 std::optional<Refusal> Broker::CheckRight(ClientId client, const GroupKey& group,
                                           ShareRight right) {
   return clients_.at(client)->CheckRight(group, right);
+}
+
+device_view::Reach Broker::ReachBetween(uint32_t device_a, uint32_t device_b) {
+  return device_view::ReachBetween(node_state_.get(), device_a, device_b);
 }
 
 void Broker::Forget(ClientId client) { clients_.at(client)->OnForgotten(); }

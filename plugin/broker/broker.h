@@ -13,6 +13,7 @@
 #include "plugin/broker/session.h"
 #include "plugin/broker/settings.h"
 #include "plugin/broker/share_registry.h"
+#include "plugin/device_view/device_view_client.h"
 #include "plugin/http/readiness.h"
 #include "plugin/http/server.h"
 #include "plugin/kubelet/kubelet_session.h"
@@ -38,9 +39,11 @@ class Broker final : private ShareContext, private SessionHost {
   Broker(const Settings& settings, std::unique_ptr<EventLoop> loop);
 
   Status Open();
+  void WatchDevices();
   Status ServeHttp();
   void OfferShareResource();
   void KeepLibraryVersion(const std::string& directory);
+  std::string MetricsText() const;
   void OnSignal(int signal);
   void AcceptAll();
   void OnPodsChanged(const std::vector<std::string>& changed_uids);
@@ -52,6 +55,7 @@ class Broker final : private ShareContext, private SessionHost {
   bool ProcessAlive(ClientId client) override;
   std::optional<Refusal> CheckRight(ClientId client, const GroupKey& group,
                                     ShareRight right) override;
+  device_view::Reach ReachBetween(uint32_t device_a, uint32_t device_b) override;
   void Forget(ClientId client) override;
 
   // SessionHost
@@ -79,7 +83,10 @@ class Broker final : private ShareContext, private SessionHost {
   std::unordered_map<std::string, std::unordered_set<SessionId>> awaiting_pod_;  // by cgroup uid
 
   std::unique_ptr<kubelet::KubeletSession> kubelet_;  // of the share resource; null where it is off
-  std::unique_ptr<http::Server> http_;                // last: its threads read what is above
+  std::shared_ptr<const device_view::NodeState> node_state_;    // the last that came; or null
+  std::unique_ptr<device_view::DeviceViewClient> device_view_;  // null where it is off
+
+  std::unique_ptr<http::Server> http_;  // last: its threads read what is above
 };
 
 }  // namespace npu_ipc::broker

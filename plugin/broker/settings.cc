@@ -73,6 +73,9 @@ void AddOptions(config::Options& options, Settings* settings) {
               &settings->library.store);
   options.Add("injection.socketDirectory", "the host's directory of socket.path",
               &settings->library.socket_directory);
+  options.Add("deviceView.socket",
+              "where the device plugin says what it knows of the devices; 'off': it is not asked",
+              &settings->device_view_socket);
   config::AddLogOptions(options, &settings->log);
 }
 
@@ -83,6 +86,9 @@ Status Check(const Settings& settings) {
       CheckAbsolute("kubelet.devicePluginDirectory", settings.kubelet.directory),
       CheckAbsolute("injection.libraryStore", settings.library.store),
       CheckAbsolute("injection.socketDirectory", settings.library.socket_directory),
+      device_view::SocketIsOff(settings.device_view_socket)
+          ? Status::Ok()
+          : CheckAbsolute("deviceView.socket", settings.device_view_socket),
   };
   for (const Status& check : checks) {
     if (!check.ok()) return check;

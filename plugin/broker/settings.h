@@ -10,6 +10,7 @@
 #include "plugin/broker/share_registry.h"
 #include "plugin/config/logging.h"
 #include "plugin/config/options.h"
+#include "plugin/device_view/socket.h"
 #include "plugin/injection/injected_library.h"
 #include "plugin/kubelet/device_plugin.h"
 #include "runtime/protocol/wire.h"
@@ -32,6 +33,7 @@ struct Settings {
   int64_t share_ids = 4096;  // 0: the resource is not served
   kubelet::KubeletSettings kubelet;
   injection::InjectedLibrary library;
+  std::string device_view_socket = device_view::kDefaultSocket;
   config::LogSettings log;
 
   ShareLimits Limits() const;

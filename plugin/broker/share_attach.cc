@@ -118,6 +118,14 @@ std::optional<Refusal> ShareRegistry::CheckAttach(const PendingAttach& attach,
                    "region '" + attach.name.name +
                        "' was published by this very process: use the pointer that it exported"};
   }
+  const device_view::Reach reach = context_.ReachBetween(region.device, attach.device);
+  if (reach.answer == device_view::Reachability::kNo) {
+    return Refusal{Status::kUnreachable,
+                   "device " + std::to_string(region.device) + " of the exporter and device " +
+                       std::to_string(attach.device) + " of this process are linked by " +
+                       hal::LinkTypeName(reach.link) +
+                       ", which carries no peer access; only HCCS, HCCS_SW, SIO and UB do"};
+  }
   if (!peer_access_.MayUse(exporter.info.process, region.device, attach.device) ||
       !peer_access_.MayUse(importer, attach.device, region.device)) {
     return Refusal{Status::kPeerLimit, std::to_string(PeerAccess::kMaxProcesses) +
@@ -260,12 +268,18 @@ void ShareRegistry::Admitted(ClientId id, const wire::Admitted& answer) {
     RefuseAttach(attach_id, {Status::kInternal, "the importing process has ended"});
   } else {
     const ClientInfo& exporter = Known(id).info;
-    RefuseAttach(attach_id,
-                 {FailureOf(answer.status),
-                  "the exporter, " + Describe(exporter) + ", could not whitelist this process (" +
-                      std::string(StatusName(answer.status)) + ", vendor code " +
-                      std::to_string(answer.vendor_code) + ")",
-                  answer.vendor_code});
+    std::string reason = "the exporter, " + Describe(exporter) +
+                         ", could not whitelist this process (" +
+                         std::string(StatusName(answer.status)) + ", vendor code " +
+                         std::to_string(answer.vendor_code) + ")";
+    const uint32_t device = pending->second.device;
+    if (answer.status == Status::kUnreachable &&
+        context_.ReachBetween(region.device, device).answer ==
+            device_view::Reachability::kUnknown) {
+      reason += "; topology unknown: no device view says how devices " +
+                std::to_string(region.device) + " and " + std::to_string(device) + " are linked";
+    }
+    RefuseAttach(attach_id, {FailureOf(answer.status), reason, answer.vendor_code});
   }
   UpdateGauges();
 }

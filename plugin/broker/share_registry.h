@@ -17,6 +17,7 @@
 #include "plugin/broker/metrics.h"
 #include "plugin/broker/peer_access.h"
 #include "plugin/broker/share_types.h"
+#include "plugin/device_view/node_state.h"
 
 namespace npu_ipc::broker {
 
@@ -45,6 +46,9 @@ class ShareContext {
   // Why the client's pod, as the directory has it now, may not; nothing where it may.
   virtual std::optional<Refusal> CheckRight(ClientId client, const GroupKey& group,
                                             ShareRight right) = 0;
+
+  // How far two devices, by physical id, can use each other's memory.
+  virtual device_view::Reach ReachBetween(uint32_t device_a, uint32_t device_b) = 0;
 
   // A disconnected client's last claim has ended: nothing here knows it any more.
   virtual void Forget(ClientId client) = 0;

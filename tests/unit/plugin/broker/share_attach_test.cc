@@ -7,6 +7,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::HasSubstr;
+using testing::Not;
 using wire::MessageType;
 using wire::Status;
 
@@ -405,6 +406,40 @@ TEST_F(PeerAccessOfSharesTest, IsLimitedToThirtyTwoProcessesOfADirection) {
   EXPECT_EQ(TakeRefused(importer_).status, Status::kPeerLimit);
   Attach(importer_, "one-more", 0);
   TakeAdmit(exporter_);
+}
+
+TEST_F(AttachTest, DevicesThatCannotReachEachOtherAreRefusedAtOnce) {
+  context_.node.links = {{1, 5, hal::LinkType::kSystem}};
+  Publish(exporter_, "rank-0", 5);
+  Attach(importer_, "rank-0", 1);
+  const wire::Refused refused = TakeRefused(importer_);
+  EXPECT_EQ(refused.status, Status::kUnreachable);
+  EXPECT_THAT(refused.reason, HasSubstr("device 5 of the exporter and device 1"));
+  EXPECT_THAT(refused.reason, HasSubstr(hal::LinkTypeName(hal::LinkType::kSystem)));
+  EXPECT_TRUE(NothingSent(exporter_)) << "the exporter was asked";
+}
+
+TEST_F(AttachTest, DevicesWithALinkForItAreLetThrough) {
+  context_.node.links = {{1, 5, hal::LinkType::kHccsSwitch}};
+  Publish(exporter_, "rank-0", 5);
+  Attach(importer_, "rank-0", 1);
+  EXPECT_EQ(TakeAdmit(exporter_).enable_peer_access, 1U);
+}
+
+TEST_F(AttachTest, TheDriversRefusalSaysWhetherTheTopologyIsKnown) {
+  Publish(exporter_, "rank-0", 5);
+  Attach(importer_, "rank-0", 1);
+  Answer(exporter_, TakeAdmit(exporter_), Status::kUnreachable, 507899);
+  const wire::Refused unknown = TakeRefused(importer_);
+  EXPECT_EQ(unknown.status, Status::kUnreachable);
+  EXPECT_THAT(unknown.reason, HasSubstr("topology unknown"));
+  EXPECT_THAT(unknown.reason, HasSubstr("devices 5 and 1"));
+
+  context_.node.links = {{1, 5, hal::LinkType::kHccs}};
+  context_.sent[exporter_].clear();  // that it may disable peer access
+  Attach(importer_, "rank-0", 1);
+  Answer(exporter_, TakeAdmit(exporter_), Status::kUnreachable, 507899);
+  EXPECT_THAT(std::string(TakeRefused(importer_).reason), Not(HasSubstr("topology unknown")));
 }
 
 }  // namespace

@@ -43,9 +43,13 @@ class FakeShareContext final : public ShareContext {
     }
     return std::nullopt;
   }
+  device_view::Reach ReachBetween(uint32_t device_a, uint32_t device_b) override {
+    return device_view::ReachBetween(&node, device_a, device_b);
+  }
   void Forget(ClientId client) override { forgotten.insert(client); }
 
   std::map<ClientId, std::deque<Packet>> sent;
+  device_view::NodeState node;
   std::set<ClientId> dead;
   std::set<ClientId> no_export;
   std::set<ClientId> no_import;
