@@ -90,7 +90,8 @@ void Daemon::OnSnapshot(const Snapshot& snapshot) {
     std::shared_ptr<NpuResource>& resource = resources_[name];
     const bool is_new = resource == nullptr;
     if (is_new) resource = std::make_shared<NpuResource>(name);
-    resource->Update({std::move(devices), snapshot.links, base, 1, prepared.mode});
+    resource->Update({std::move(devices), snapshot.links, base,
+                      static_cast<size_t>(settings_.replicas), prepared.mode});
     if (!is_new) {
       session_->DevicesChanged(name);
     } else if (Status added = Offer(resource); !added.ok()) {

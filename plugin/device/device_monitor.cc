@@ -16,7 +16,7 @@ DeviceMonitor::DeviceMonitor(EventLoop& loop, const MonitorSettings& settings,
       settings_(settings),
       on_change_(std::move(on_change)),
       self_(std::make_shared<DeviceMonitor*>(this)),
-      table_(settings.thresholds),
+      table_(settings.thresholds, settings.faults),
       poller_(
           std::move(open),
           [&loop, self = self_](Observation observation) {
@@ -24,7 +24,12 @@ DeviceMonitor::DeviceMonitor(EventLoop& loop, const MonitorSettings& settings,
               if (*self != nullptr) (*self)->OnObservation(observation);
             });
           },
-          loop.clock()) {}
+          loop.clock(), settings.sharing,
+          [&loop, self = self_](const hal::DeviceFault& fault) {
+            loop.Post([self, fault] {
+              if (*self != nullptr) (*self)->OnFault(fault);
+            });
+          }) {}
 
 DeviceMonitor::~DeviceMonitor() {
   *self_ = nullptr;
@@ -46,8 +51,18 @@ void DeviceMonitor::Tick() {
   }
 }
 
+void DeviceMonitor::OnFault(const hal::DeviceFault& fault) {
+  spdlog::warn("fault reported: id={} code={:#x} severity={} change={} description={}",
+               fault.physical_id ? DeviceId(*fault.physical_id) : "unknown", fault.code,
+               hal::FaultSeverityName(fault.severity), hal::FaultChangeName(fault.change),
+               fault.description);
+  look_again_ = poller_.BusyFor().has_value();
+  poller_.Poll();
+}
+
 void DeviceMonitor::OnObservation(const Observation& observation) {
   table_.Observe(observation);
+  if (std::exchange(look_again_, false)) poller_.Poll();
   Publish(&observation);
 }
 

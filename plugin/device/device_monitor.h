@@ -16,6 +16,8 @@ struct MonitorSettings {
   // A look at the driver that takes longer makes every device unhealthy, until it ends.
   Duration hang_timeout = std::chrono::seconds(60);
   HealthThresholds thresholds;
+  FaultTable faults;
+  SharingSettings sharing;
 };
 
 // Belongs to the loop's thread.
@@ -42,6 +44,8 @@ class DeviceMonitor {
 
  private:
   void Tick();
+  // Looks at once: the report tells what to log, the look what holds.
+  void OnFault(const hal::DeviceFault& fault);
   void OnObservation(const Observation& observation);
   void Publish(const Observation* observation);
 
@@ -54,6 +58,7 @@ class DeviceMonitor {
   DeviceTable table_;
   std::shared_ptr<const Snapshot> published_;
   EventLoop::TimerId timer_ = 0;
+  bool look_again_ = false;  // a fault was reported during a look, which may not have seen it
   DevicePoller poller_;
 };
 

@@ -1,5 +1,7 @@
 #include "plugin/device/device_poller.h"
 
+#include <spdlog/spdlog.h>
+
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -31,8 +33,26 @@ void ReadLinks(hal::DeviceManager& manager, const std::vector<hal::Device>& devi
   *links = std::move(present);
 }
 
-Observation Look(hal::DeviceManager& manager, LinkTable* links) {
-  Observation observation{manager.Devices(), {}, {}};
+// Ok, or why several containers cannot use the device at once.
+Status CheckDeviceShare(hal::DeviceManager& manager, uint32_t physical_id, bool manage) {
+  const Result<bool> enabled = manager.DeviceShare(physical_id);
+  if (!enabled.ok()) return enabled.status().WithContext("ask for device-share");
+  if (*enabled) return Status::Ok();
+  if (!manage) {
+    return {StatusCode::kFailedPrecondition,
+            "the driver's device-share is off, which sharing.replicas needs: switch it on "
+            "(npu-smi set -t device-share) or set sharing.manageDeviceShare"};
+  }
+  const Status set = manager.SetDeviceShare(physical_id, true);
+  if (!set.ok()) {
+    return set.WithContext("the driver's device-share is off and cannot be switched on now");
+  }
+  spdlog::info("device-share switched on: id={}", DeviceId(physical_id));
+  return set;
+}
+
+Observation Look(hal::DeviceManager& manager, const SharingSettings& sharing, LinkTable* links) {
+  Observation observation{manager.Devices(), {}, {}, {}};
   if (!observation.inventory.ok()) return observation;
   ReadLinks(manager, observation.inventory->devices, links);
   observation.links = *links;
@@ -40,6 +60,9 @@ Observation Look(hal::DeviceManager& manager, LinkTable* links) {
     observation.health.emplace(device.physical_id, manager.Health(device.physical_id));
     const Result<hal::DeviceUsage> usage = manager.Usage(device.physical_id);
     if (usage.ok()) observation.usage[device.physical_id] = *usage;
+    if (!sharing.needed) continue;
+    observation.sharing.emplace(device.physical_id,
+                                CheckDeviceShare(manager, device.physical_id, sharing.manage));
   }
   const Result<std::string> version = manager.DriverVersion();
   if (version.ok()) observation.driver_version = *version;
@@ -50,14 +73,23 @@ Observation Look(hal::DeviceManager& manager, LinkTable* links) {
 
 // Outlives the poller where the thread does not come back.
 struct DevicePoller::Shared {
-  Shared(OpenDeviceManager open_manager, Deliver deliver_to, const Clock& used_clock)
-      : open(std::move(open_manager)), deliver(std::move(deliver_to)), clock(used_clock) {}
+  Shared(OpenDeviceManager open_manager, Deliver deliver_to, const Clock& used_clock,
+         const SharingSettings& sharing_settings, hal::FaultHandler fault_handler)
+      : open(std::move(open_manager)),
+        deliver(std::move(deliver_to)),
+        clock(used_clock),
+        sharing(sharing_settings),
+        on_fault(std::move(fault_handler)) {}
+
+  // Opens the driver and asks for its faults where that is still to be done, then looks. The thread's alone.
+  Observation TakeALook();
+  void Subscribe();
 
   const OpenDeviceManager open;
   const Deliver deliver;
   const Clock& clock;
-  std::unique_ptr<hal::DeviceManager> manager;  // the thread's alone
-  LinkTable links;                              // likewise
+  const SharingSettings sharing;
+  const hal::FaultHandler on_fault;
 
   mutable std::mutex mutex;
   std::condition_variable changed;
@@ -66,10 +98,39 @@ struct DevicePoller::Shared {
   bool ended = false;
   std::optional<TimePoint> busy_since;
   std::thread thread;  // the poller's alone
+
+  // The thread's alone. The manager comes last: until it is gone it reports faults, to the members above.
+  bool subscribed = false;
+  LinkTable links;
+  std::unique_ptr<hal::DeviceManager> manager;
 };
 
-DevicePoller::DevicePoller(OpenDeviceManager open, Deliver deliver, const Clock& clock)
-    : shared_(std::make_shared<Shared>(std::move(open), std::move(deliver), clock)) {
+void DevicePoller::Shared::Subscribe() {
+  const Status status = manager->SubscribeFaults([this](const hal::DeviceFault& fault) {
+    const std::lock_guard lock(mutex);
+    if (!stopping) on_fault(fault);
+  });
+  // What does not work for the moment is tried again with the next look.
+  subscribed = status.code() != StatusCode::kUnavailable;
+  if (!status.ok() && subscribed) {
+    spdlog::info("faults are seen by polling alone: reason={}", status.message());
+  }
+}
+
+Observation DevicePoller::Shared::TakeALook() {
+  if (manager == nullptr) {
+    auto opened = open();
+    if (!opened.ok()) return Observation{opened.status(), {}, {}, {}};
+    manager = std::move(*opened);
+  }
+  if (!subscribed && on_fault) Subscribe();
+  return Look(*manager, sharing, &links);
+}
+
+DevicePoller::DevicePoller(OpenDeviceManager open, Deliver deliver, const Clock& clock,
+                           const SharingSettings& sharing, hal::FaultHandler on_fault)
+    : shared_(std::make_shared<Shared>(std::move(open), std::move(deliver), clock, sharing,
+                                       std::move(on_fault))) {
   shared_->thread = std::thread([shared = shared_] { Run(shared); });
 }
 
@@ -108,14 +169,7 @@ void DevicePoller::Run(const std::shared_ptr<Shared>& shared) {
     shared->busy_since = shared->clock.Now();
     lock.unlock();
 
-    Status opened;
-    if (shared->manager == nullptr) {
-      auto manager = shared->open();
-      opened = manager.status();
-      if (manager.ok()) shared->manager = std::move(*manager);
-    }
-    Observation observation =
-        opened.ok() ? Look(*shared->manager, &shared->links) : Observation{opened, {}, {}};
+    Observation observation = shared->TakeALook();
 
     lock.lock();
     shared->busy_since.reset();

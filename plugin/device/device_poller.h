@@ -11,6 +11,12 @@
 
 namespace npu_ipc::device {
 
+// What is asked of the driver where a card is offered to several containers at once.
+struct SharingSettings {
+  bool needed = false;  // ask for each card's device-share
+  bool manage = false;  // switch it on where it is off and the card is free
+};
+
 // Looks at the driver when asked to. The vendor library is opened on this thread too, again at each look until that
 // succeeds: drivers are installed and reset under a running node. Thread safe, but for the destructor.
 class DevicePoller {
@@ -19,7 +25,10 @@ class DevicePoller {
   using Deliver =
       std::function<void(Observation)>;  // called on the poller's thread; must not block
 
-  DevicePoller(OpenDeviceManager open, Deliver deliver, const Clock& clock = SystemClock());
+  // `on_fault` hears of faults as they happen, where the driver tells of them: on a thread of the vendor's, and until
+  // the destructor; it must not block.
+  DevicePoller(OpenDeviceManager open, Deliver deliver, const Clock& clock = SystemClock(),
+               const SharingSettings& sharing = {}, hal::FaultHandler on_fault = nullptr);
   // Waits up to `kStopGrace` for a call that is under way. A thread that has not come back by then is left to itself,
   // with what it uses, and delivers nothing any more.
   ~DevicePoller();

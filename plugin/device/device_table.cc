@@ -1,7 +1,6 @@
 #include "plugin/device/device_table.h"
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -13,16 +12,6 @@ auto Fields(const hal::Device& device) {
   return std::tie(device.physical_id, device.logical_id, device.card_id, device.device_id_in_card,
                   device.family, device.chip_name, device.serial, device.pci_address,
                   device.memory_bytes, device.numa_node, device.device_node);
-}
-
-std::string FaultText(const hal::DeviceHealth& health) {
-  std::string text = std::string("the driver reports ") + hal::HealthLevelName(health.level);
-  for (const uint32_t code : health.fault_codes) {
-    char digits[9] = {};
-    std::to_chars(digits, digits + sizeof(digits) - 1, code, 16);
-    text += std::string(" 0x") + digits;
-  }
-  return text;
 }
 
 // Why the driver could not show a device that may be ours; "" when it showed all.
@@ -49,12 +38,14 @@ bool SchedulableDevice::operator==(const SchedulableDevice& other) const {
          Fields(hardware) == Fields(other.hardware);
 }
 
-DeviceTable::DeviceTable(const HealthThresholds& thresholds)
-    : thresholds_(thresholds), snapshot_(std::make_shared<const Snapshot>()) {}
+DeviceTable::DeviceTable(const HealthThresholds& thresholds, FaultTable faults)
+    : thresholds_(thresholds),
+      faults_(std::move(faults)),
+      snapshot_(std::make_shared<const Snapshot>()) {}
 
 bool DeviceTable::Observe(const Observation& observation) {
   if (observation.inventory.ok()) {
-    ObserveInventory(*observation.inventory, observation.health);
+    ObserveInventory(observation);
     for (const auto& [pair, link] : observation.links) links_[pair] = link;
     return Publish(SkippedText(*observation.inventory));
   }
@@ -63,25 +54,34 @@ bool DeviceTable::Observe(const Observation& observation) {
   return Publish(problem);
 }
 
-void DeviceTable::ObserveInventory(const hal::DeviceInventory& inventory,
-                                   const std::map<uint32_t, Result<hal::DeviceHealth>>& health) {
+void DeviceTable::JudgePresent(Entry& entry, const Observation& observation) const {
+  const uint32_t physical_id = entry.device.hardware.physical_id;
+  const auto health = observation.health.find(physical_id);
+  const auto sharing = observation.sharing.find(physical_id);
+  if (health == observation.health.end()) {
+    return Judge(entry, Verdict::kUnanswered, "the driver was not asked for its health");
+  }
+  if (!health->second.ok()) {
+    return Judge(entry, Verdict::kUnanswered, health->second.status().message());
+  }
+  const std::string fault = faults_.Judge(*health->second);
+  if (!fault.empty()) return Judge(entry, Verdict::kBad, fault);
+  if (sharing == observation.sharing.end() || sharing->second.ok()) {
+    return Judge(entry, Verdict::kGood, "");
+  }
+  const bool passes = sharing->second.code() == StatusCode::kUnavailable;
+  Judge(entry, passes ? Verdict::kUnanswered : Verdict::kBad, sharing->second.message());
+}
+
+void DeviceTable::ObserveInventory(const Observation& observation) {
+  const hal::DeviceInventory& inventory = *observation.inventory;
   std::set<uint32_t> present;
   for (const hal::Device& device : inventory.devices) {
     if (!present.insert(device.physical_id).second) continue;  // named twice: the first counts
     Entry& entry = entries_[device.physical_id];
     entry.device.id = DeviceId(device.physical_id);
     entry.device.hardware = device;
-    const auto found = health.find(device.physical_id);
-    if (found == health.end()) {
-      Judge(entry, Verdict::kUnanswered, "the driver was not asked for its health");
-    } else if (!found->second.ok()) {
-      Judge(entry, Verdict::kUnanswered, found->second.status().message());
-    } else if (found->second->level == hal::HealthLevel::kCritical ||
-               found->second->level == hal::HealthLevel::kAbsent) {
-      Judge(entry, Verdict::kBad, FaultText(*found->second));
-    } else {
-      Judge(entry, Verdict::kGood, "");
-    }
+    JudgePresent(entry, observation);
   }
   // A device that the driver failed to describe may be any of the missing ones.
   const std::string skipped = SkippedText(inventory);
@@ -100,31 +100,31 @@ bool DeviceTable::ObserveHang(const std::string& problem) {
   return Publish(problem);
 }
 
+void DeviceTable::JudgeGood(Entry& entry, bool first) const {
+  constexpr int kMostDoublings = 5;
+  SchedulableDevice& device = entry.device;
+  entry.failures = 0;
+  if (device.healthy) {
+    if (++entry.calm_looks >= thresholds_.calm) entry.falls = 0;
+    return;
+  }
+  const int doublings = std::clamp(entry.falls - 1, 0, kMostDoublings);
+  if (!first && ++entry.recoveries < thresholds_.recoveries << doublings) return;
+  device.healthy = true;
+  device.reason.clear();
+}
+
 void DeviceTable::Judge(Entry& entry, Verdict verdict, const std::string& reason) const {
   SchedulableDevice& device = entry.device;
   const bool first = !std::exchange(entry.seen, true);
-  switch (verdict) {
-    case Verdict::kGood:
-      entry.failures = 0;
-      if (!device.healthy && (first || ++entry.recoveries >= thresholds_.recoveries)) {
-        device.healthy = true;
-        device.reason.clear();
-      }
-      break;
-    case Verdict::kBad:
-      entry.failures = 0;
-      entry.recoveries = 0;
-      device.healthy = false;
-      device.reason = reason;
-      break;
-    case Verdict::kUnanswered:
-      entry.recoveries = 0;
-      if (first || ++entry.failures >= thresholds_.failures) {
-        device.healthy = false;
-        device.reason = reason;
-      }
-      break;
-  }
+  if (verdict == Verdict::kGood) return JudgeGood(entry, first);
+  entry.recoveries = 0;
+  entry.calm_looks = 0;
+  if (verdict == Verdict::kBad) entry.failures = 0;
+  if (verdict == Verdict::kUnanswered && !first && ++entry.failures < thresholds_.failures) return;
+  if (device.healthy) ++entry.falls;
+  device.healthy = false;
+  device.reason = reason;
 }
 
 bool DeviceTable::Publish(std::string problem) {

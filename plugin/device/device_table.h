@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "npu_ipc/hal/device_manager.h"
+#include "plugin/device/fault_table.h"
 
 namespace npu_ipc::device {
 
@@ -46,20 +47,24 @@ struct Observation {
   LinkTable links;                             // of those in the inventory
   std::map<uint32_t, hal::DeviceUsage> usage;  // by physical id, as far as the driver said
   std::string driver_version;                  // "" if it did not
+  // Whether several containers may use a device at once, where that was asked: by physical id, why not.
+  std::map<uint32_t, Status> sharing;
 };
 
 // An answer of the driver's counts at once, as does a fault that it reports; silence and passing errors must last, and
-// so must recovery, so that a device at the edge does not flap.
+// so must recovery. A device that keeps falling ill must be well for longer each time: for twice as many looks as
+// before, up to 32 times as many, until it has stayed healthy for `calm` looks.
 struct HealthThresholds {
   int failures = 3;    // looks in a row without an answer until a device is unhealthy
   int recoveries = 2;  // looks in a row that are good until it is healthy again
+  int calm = 60;       // looks as a healthy device until earlier falls are forgotten
 };
 
 // Devices once seen are kept: one that vanishes is unhealthy, and healthy again when it comes back, under whatever
 // logical id. Not thread safe.
 class DeviceTable {
  public:
-  explicit DeviceTable(const HealthThresholds& thresholds);
+  explicit DeviceTable(const HealthThresholds& thresholds, FaultTable faults = {});
 
   // Takes in one look. True when the snapshot is another one than before.
   bool Observe(const Observation& observation);
@@ -75,15 +80,19 @@ class DeviceTable {
     bool seen = false;  // has ever been judged
     int failures = 0;   // in a row
     int recoveries = 0;
+    int falls = 0;       // from healthy to unhealthy, not forgotten yet
+    int calm_looks = 0;  // good ones as a healthy device, in a row
   };
   enum class Verdict { kGood, kBad, kUnanswered };
 
   void Judge(Entry& entry, Verdict verdict, const std::string& reason) const;
-  void ObserveInventory(const hal::DeviceInventory& inventory,
-                        const std::map<uint32_t, Result<hal::DeviceHealth>>& health);
+  void JudgeGood(Entry& entry, bool first) const;
+  void JudgePresent(Entry& entry, const Observation& observation) const;
+  void ObserveInventory(const Observation& observation);
   bool Publish(std::string problem);
 
   const HealthThresholds thresholds_;
+  const FaultTable faults_;
   LinkTable links_;  // as last seen; those of a device that vanished are kept, as it is
   std::map<uint32_t, Entry> entries_;  // by physical id
   std::shared_ptr<const Snapshot> snapshot_;

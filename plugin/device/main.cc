@@ -26,6 +26,7 @@ int Main(int argc, char** argv) {
     return EXIT_SUCCESS;
   }
   if (const Status valid = Validate(settings); !valid.ok()) return Fail(valid);
+  if (const Status complete = Complete(&settings); !complete.ok()) return Fail(complete);
   config::StartLogging(settings.log, "npu-device-plugin");
 
   const Result<std::unique_ptr<EventLoop>> loop = EventLoop::Create();

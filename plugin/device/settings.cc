@@ -39,6 +39,22 @@ void AddOptions(config::Options& options, Settings* settings) {
   options.Add("health.hangTimeout",
               "devices are unhealthy when the driver has not answered for so long",
               &settings->health.hang_timeout, milliseconds(10), hours(1));
+  options.Add("health.faultTable",
+              "a JSON file of fault codes and what each means: ignore, degraded or unhealthy; "
+              "default: the table that "
+              "is built in. A code that is not in it means what the driver's level of health says",
+              &settings->fault_table);
+  options.Add("sharing.replicas",
+              "how often each device is advertised, as <id>::<n>, for containers that share a "
+              "card. They are counted, "
+              "not isolated: each can use all of the card's memory and cores. Needs the driver's "
+              "device-share",
+              &settings->replicas, 1, 64);
+  options.Add("sharing.manageDeviceShare",
+              "switch the driver's device-share on where sharing.replicas needs it and the card is "
+              "free; it is never "
+              "switched off",
+              &settings->health.sharing.manage);
   options.Add("driver.directory",
               "the driver's installation on the host; its lib64, or what it holds, is mounted",
               &settings->driver.directory);
@@ -84,6 +100,15 @@ Status Validate(const Settings& settings) {
   for (const Status& check : checks) {
     if (!check.ok()) return check;
   }
+  return Status::Ok();
+}
+
+Status Complete(Settings* settings) {
+  settings->health.sharing.needed = settings->replicas > 1;
+  if (settings->fault_table.empty()) return Status::Ok();
+  Result<FaultTable> table = FaultTable::Read(settings->fault_table);
+  if (!table.ok()) return table.status().WithContext("health.faultTable");
+  settings->health.faults = std::move(*table);
   return Status::Ok();
 }
 

@@ -23,6 +23,8 @@ struct Settings {
   kubelet::KubeletSettings kubelet;
   kubelet::PodResourcesSettings pod_resources;
   MonitorSettings health;
+  int64_t replicas = 1;     // how often each device is advertised
+  std::string fault_table;  // a file; "": the table that is built in
   injection::DriverLocation driver;
   InjectionSettings injection;
   injection::InjectedLibrary library;
@@ -34,5 +36,8 @@ void AddOptions(config::Options& options, Settings* settings);
 
 // What Options cannot see by itself. kInvalidArgument names the key.
 Status Validate(const Settings& settings);
+
+// Fills in what follows from the settings: reads the fault table. The error names the key.
+Status Complete(Settings* settings);
 
 }  // namespace npu_ipc::device

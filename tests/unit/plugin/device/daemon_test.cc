@@ -302,6 +302,63 @@ TEST_F(DaemonTest, FollowsHealthInBothDirections) {
   EXPECT_EQ(kubelet_->Registrations().size(), 1u) << "a change of health is no reason to register";
 }
 
+TEST_F(DaemonTest, LooksAtOnceWhenAFaultIsReported) {
+  settings_.health.poll_interval = std::chrono::hours(1);
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  ASSERT_TRUE(driver_->WaitForSubscription());
+  driver_->SetHealth(3, HealthLevel::kCritical, {0x80E18402});
+  ASSERT_TRUE(driver_->ReportFault({.physical_id = 3, .code = 0x80E18402}));
+  ExpectHealthy(k910B, 7);
+}
+
+TEST_F(DaemonTest, FollowsHealthWhereTheDriverReportsNoFaults) {
+  driver_->SetSubscriptionStatus(Status(StatusCode::kUnimplemented, "no subscription"));
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  driver_->SetHealth(3, HealthLevel::kCritical);
+  ExpectHealthy(k910B, 7);
+}
+
+TEST_F(DaemonTest, KeepsTheIdOfADeviceThatComesBackUnderAnotherLogicalId) {
+  StartDaemon();
+  ExpectHealthy(k910B, 8);
+  driver_->RemoveDevice(2);
+  ExpectHealthy(k910B, 7);
+  std::vector<hal::Device> devices = FakeDeviceManager::Ascend910B(8);
+  std::swap(devices[2].logical_id, devices[7].logical_id);
+  driver_->SetDevices(devices);
+  ExpectHealthy(k910B, 8);
+  const auto changes = kubelet_->Allocate(k910B, {"npu-2"});
+  ASSERT_TRUE(changes.ok()) << changes.status().message();
+  EXPECT_EQ(changes->device_nodes.back().host_path, "/dev/davinci2");
+}
+
+TEST_F(DaemonTest, SharesCardsOnceTheDriverAllowsIt) {
+  settings_.replicas = 2;
+  settings_.health.sharing.needed = true;
+  StartDaemon();
+  ExpectHealthy(k910B, 0);
+  const auto advertised = [&] { return kubelet_->Devices(k910B).size(); };
+  while (advertised() < 16) std::this_thread::yield();
+  EXPECT_THAT(kubelet_->Allocate(k910B, {"npu-0::1"}).status().message(),
+              HasSubstr("device-share is off"));
+  ASSERT_TRUE(driver_->SetDeviceShare(0, true).ok());
+  ExpectHealthy(k910B, 2);
+  EXPECT_TRUE(kubelet_->Allocate(k910B, {"npu-0::1"}).ok());
+}
+
+TEST_F(DaemonTest, SwitchesDeviceShareOnWhenTheCardIsFree) {
+  settings_.replicas = 3;
+  settings_.health.sharing = {true, true};
+  driver_->SetInUse(5, true);
+  StartDaemon();
+  ExpectHealthy(k910B, 21);
+  EXPECT_THAT(kubelet_->Allocate(k910B, {"npu-5::0"}).status().message(), HasSubstr("in use"));
+  driver_->SetInUse(5, false);
+  ExpectHealthy(k910B, 24);
+}
+
 TEST_F(DaemonTest, SurvivesADriverThatHangs) {
   settings_.health.hang_timeout = std::chrono::milliseconds(50);
   StartDaemon();

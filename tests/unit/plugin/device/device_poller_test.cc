@@ -26,7 +26,8 @@ class Mailbox {
     std::unique_lock lock(mutex_);
     if (!arrived_.wait_for(lock, std::chrono::seconds(30),
                            [this] { return !observations_.empty(); })) {
-      return Observation{Status(StatusCode::kDeadlineExceeded, "nothing was delivered"), {}, {}};
+      return Observation{
+          Status(StatusCode::kDeadlineExceeded, "nothing was delivered"), {}, {}, {}};
     }
     Observation first = std::move(observations_.front());
     observations_.erase(observations_.begin());

@@ -69,6 +69,50 @@ TEST_F(DeviceTableTest, MakesASnapshotOnlyOfWhatChanged) {
   EXPECT_TRUE(first->devices[0].healthy) << "a snapshot that was given out has changed";
 }
 
+TEST_F(DeviceTableTest, TrustsADeviceThatFlapsLaterEachTime) {
+  DeviceTable table(HealthThresholds{3, 2, 10});
+  const auto healthy = [&] { return table.snapshot()->devices.at(0).healthy; };
+  const Observation bad = WithHealth(four_, 0, hal::DeviceHealth{HealthLevel::kCritical, {}});
+  const auto looks_until_healthy = [&] {
+    table.Observe(bad);
+    int looks = 0;
+    while (!healthy() && looks < 1000) {
+      table.Observe(Good(four_));
+      ++looks;
+    }
+    return looks;
+  };
+  table.Observe(Good(four_));
+  for (const int expected : {2, 4, 8, 16, 32, 64, 64}) EXPECT_EQ(looks_until_healthy(), expected);
+  for (int look = 0; look < 10; ++look) table.Observe(Good(four_));
+  EXPECT_EQ(looks_until_healthy(), 2) << "a calm time makes good";
+}
+
+TEST_F(DeviceTableTest, GoesByTheTableOfFaultCodes) {
+  const Result<FaultTable> faults =
+      FaultTable::Parse(R"({"codes": {"0x1": "ignore", "0x2": "unhealthy"}})");
+  ASSERT_TRUE(faults.ok());
+  DeviceTable table(HealthThresholds{3, 2}, *faults);
+  table.Observe(WithHealth(four_, 0, hal::DeviceHealth{HealthLevel::kCritical, {0x1}}));
+  EXPECT_TRUE(table.snapshot()->devices[0].healthy);
+  table.Observe(WithHealth(four_, 0, hal::DeviceHealth{HealthLevel::kMinor, {0x2}}));
+  EXPECT_FALSE(table.snapshot()->devices[0].healthy);
+  EXPECT_THAT(table.snapshot()->devices[0].reason, HasSubstr("0x2"));
+}
+
+TEST_F(DeviceTableTest, SaysWhyADeviceCannotBeShared) {
+  Observation observation = Good(four_);
+  observation.sharing.emplace(0, Status::Ok());
+  observation.sharing.emplace(1, Status(StatusCode::kFailedPrecondition, "it is off"));
+  table_.Observe(observation);
+  EXPECT_TRUE(Device(0).healthy);
+  EXPECT_FALSE(Device(1).healthy);
+  EXPECT_EQ(Device(1).reason, "it is off");
+  observation.sharing.insert_or_assign(0, kTimeout);
+  table_.Observe(observation);
+  EXPECT_TRUE(Device(0).healthy) << "passing errors must last";
+}
+
 TEST_F(DeviceTableTest, GoesOnUsingADeviceThatOnlyNeedsRepairSoon) {
   table_.Observe(WithHealth(four_, 1, hal::DeviceHealth{HealthLevel::kMajor, {}}));
   table_.Observe(WithHealth(four_, 2, hal::DeviceHealth{HealthLevel::kMinor, {}}));

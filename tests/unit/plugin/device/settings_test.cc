@@ -81,6 +81,30 @@ TEST(SettingsTest, RefuseAModeOfInjectionThatThereIsNot) {
               AllOf(HasSubstr("injection-mode"), HasSubstr("ascend-runtime")));
 }
 
+TEST(SettingsTest, RefuseReplicasOutOfRange) {
+  for (const char* replicas : {"0", "65", "-1", "two"}) {
+    Settings settings;
+    EXPECT_THAT(Load({"--sharing-replicas", replicas}, &settings).message(),
+                AllOf(HasSubstr("sharing-replicas"), HasSubstr(replicas)));
+  }
+  Settings settings;
+  ASSERT_TRUE(Load({"--sharing-replicas", "64"}, &settings).ok());
+  ASSERT_TRUE(Complete(&settings).ok());
+  EXPECT_TRUE(settings.health.sharing.needed);
+  EXPECT_FALSE(settings.health.sharing.manage);
+}
+
+TEST(SettingsTest, ReadTheFaultTable) {
+  const TemporaryDirectory directory;
+  Settings settings;
+  settings.fault_table = directory.Path("codes.json");
+  EXPECT_THAT(Complete(&settings).message(),
+              AllOf(HasSubstr("health.faultTable"), HasSubstr("codes.json")));
+  std::ofstream(settings.fault_table) << R"({"codes": {}})";
+  ASSERT_TRUE(Complete(&settings).ok());
+  EXPECT_EQ(settings.health.faults.size(), 0u);
+}
+
 TEST(SettingsTest, RefuseIntervalsOutOfRange) {
   Settings settings;
   EXPECT_THAT(Load({"--health-poll-interval", "0s"}, &settings).message(),
