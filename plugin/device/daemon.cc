@@ -39,7 +39,9 @@ Daemon::Daemon(EventLoop& loop, const Settings& settings, DevicePoller::OpenDevi
       settings_(settings),
       view_(
           loop, settings.device_view_socket,
-          [this](hal::ChipFamily family) -> const std::string& { return ResourceName(family); },
+          [this](hal::ChipFamily family) -> const std::string& {
+            return ResourceName(settings_, family);
+          },
           *allocations_),
       monitor_(loop, settings.health, std::move(open),
                [this](const std::shared_ptr<const Snapshot>& snapshot) { OnSnapshot(*snapshot); }) {
@@ -50,10 +52,6 @@ Daemon::~Daemon() {
   if (injection_ != nullptr && failure_.ok() && allocations_->snapshot()->allocations.empty()) {
     injection_->Close();
   }
-}
-
-const std::string& Daemon::ResourceName(hal::ChipFamily family) const {
-  return family == hal::ChipFamily::kAscend910C ? settings_.resource_910c : settings_.resource_910b;
 }
 
 Status Daemon::Offer(const std::shared_ptr<NpuResource>& resource) {
@@ -81,7 +79,7 @@ void Daemon::OnSnapshot(const Snapshot& snapshot) {
   std::map<std::string, std::vector<SchedulableDevice>> by_resource;
   for (const SchedulableDevice& device : snapshot.devices) {
     SchedulableDevice& offered =
-        by_resource[ResourceName(device.hardware.family)].emplace_back(device);
+        by_resource[ResourceName(settings_, device.hardware.family)].emplace_back(device);
     if (prepared.status.ok() || !offered.healthy) continue;
     offered.healthy = false;
     offered.reason = prepared.status.message();

@@ -46,7 +46,6 @@ class Daemon {
 
   void OnSnapshot(const Snapshot& snapshot);
   Status Offer(const std::shared_ptr<NpuResource>& resource);
-  const std::string& ResourceName(hal::ChipFamily family) const;
 
   EventLoop& loop_;
   const Settings settings_;

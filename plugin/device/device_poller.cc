@@ -51,7 +51,9 @@ Status CheckDeviceShare(hal::DeviceManager& manager, uint32_t physical_id, bool 
   return set;
 }
 
-Observation Look(hal::DeviceManager& manager, const SharingSettings& sharing, LinkTable* links) {
+}  // namespace
+
+Observation LookAt(hal::DeviceManager& manager, const SharingSettings& sharing, LinkTable* links) {
   Observation observation{manager.Devices(), {}, {}, {}};
   if (!observation.inventory.ok()) return observation;
   ReadLinks(manager, observation.inventory->devices, links);
@@ -68,8 +70,6 @@ Observation Look(hal::DeviceManager& manager, const SharingSettings& sharing, Li
   if (version.ok()) observation.driver_version = *version;
   return observation;
 }
-
-}  // namespace
 
 // Outlives the poller where the thread does not come back.
 struct DevicePoller::Shared {
@@ -124,7 +124,7 @@ Observation DevicePoller::Shared::TakeALook() {
     manager = std::move(*opened);
   }
   if (!subscribed && on_fault) Subscribe();
-  return Look(*manager, sharing, &links);
+  return LookAt(*manager, sharing, &links);
 }
 
 DevicePoller::DevicePoller(OpenDeviceManager open, Deliver deliver, const Clock& clock,

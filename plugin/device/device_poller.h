@@ -17,6 +17,10 @@ struct SharingSettings {
   bool manage = false;  // switch it on where it is off and the card is free
 };
 
+// One look, on the calling thread, which waits for the driver. `links` are those that are known already, and then those
+// of the devices that are there.
+Observation LookAt(hal::DeviceManager& manager, const SharingSettings& sharing, LinkTable* links);
+
 // Looks at the driver when asked to. The vendor library is opened on this thread too, again at each look until that
 // succeeds: drivers are installed and reset under a running node. Thread safe, but for the destructor.
 class DevicePoller {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "plugin/device/daemon.h"
+#include "plugin/device/dry_run.h"
 
 namespace npu_ipc::device {
 namespace {
@@ -29,6 +30,12 @@ int Main(int argc, char** argv) {
   if (const Status complete = Complete(&settings); !complete.ok()) return Fail(complete);
   config::StartLogging(settings.log, "npu-device-plugin");
 
+  const auto open = [library = settings.dcmi_library] { return hal::OpenDcmi(library); };
+  if (settings.dry_run) {
+    fputs(DryRun(settings, open, settings.output == "json").c_str(), stdout);
+    return EXIT_SUCCESS;
+  }
+
   const Result<std::unique_ptr<EventLoop>> loop = EventLoop::Create();
   if (!loop.ok()) return Fail(loop.status());
   const Status signals = (*loop)->OnSignals({SIGTERM, SIGINT}, [&loop](int signal) {
@@ -37,8 +44,7 @@ int Main(int argc, char** argv) {
   });
   if (!signals.ok()) return Fail(signals);
 
-  Result<std::unique_ptr<Daemon>> daemon = Daemon::Create(
-      **loop, settings, [library = settings.dcmi_library] { return hal::OpenDcmi(library); });
+  Result<std::unique_ptr<Daemon>> daemon = Daemon::Create(**loop, settings, open);
   if (!daemon.ok()) return Fail(daemon.status());
   (*daemon)->Start();
   (*loop)->Run();

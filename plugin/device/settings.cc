@@ -20,6 +20,12 @@ Status CheckAbsolute(std::string_view key, const std::string& path) {
 
 void AddOptions(config::Options& options, Settings* settings) {
   config::AddLogOptions(options, &settings->log);
+  options.Add("dryRun",
+              "look at the driver once, print what would be advertised and an example of what a "
+              "container would get, "
+              "and exit; nothing is changed",
+              &settings->dry_run);
+  options.AddChoice("output", "how --dry-run prints it", &settings->output, {"text", "json"});
   options.Add("dcmi.library", "the driver's management library: a name or a path",
               &settings->dcmi_library);
   options.Add("resources.ascend910b", "what 910B devices are advertised as",
@@ -101,6 +107,10 @@ Status Validate(const Settings& settings) {
     if (!check.ok()) return check;
   }
   return Status::Ok();
+}
+
+const std::string& ResourceName(const Settings& settings, hal::ChipFamily family) {
+  return family == hal::ChipFamily::kAscend910C ? settings.resource_910c : settings.resource_910b;
 }
 
 Status Complete(Settings* settings) {

@@ -17,6 +17,8 @@ namespace npu_ipc::device {
 
 struct Settings {
   config::LogSettings log;
+  bool dry_run = false;         // print what would be offered, and exit
+  std::string output = "text";  // of that: or json
   std::string dcmi_library = "libdcmi.so";
   std::string resource_910b = "huawei.com/Ascend910B";
   std::string resource_910c = "huawei.com/Ascend910C";
@@ -36,6 +38,9 @@ void AddOptions(config::Options& options, Settings* settings);
 
 // What Options cannot see by itself. kInvalidArgument names the key.
 Status Validate(const Settings& settings);
+
+// What devices of a family are advertised as.
+const std::string& ResourceName(const Settings& settings, hal::ChipFamily family);
 
 // Fills in what follows from the settings: reads the fault table. The error names the key.
 Status Complete(Settings* settings);

@@ -108,6 +108,14 @@ TEST_F(DevicePluginProgramTest, SaysWhatIsWrongWithItsSettings) {
   EXPECT_EQ(kubelet_->RegisterCalls(), 0);
 }
 
+TEST_F(DevicePluginProgramTest, PrintsWhatItWouldOffer) {
+  ChildProcess program = Start(NPU_IPC_MINIMAL_DCMI, {"--dry-run"});
+  EXPECT_TRUE(program.ReadLineStartingWith("resource huawei.com/Ascend910B: 1 devices").ok());
+  EXPECT_EQ(ExitCode(program), 0);
+  EXPECT_EQ(kubelet_->RegisterCalls(), 0);
+  EXPECT_FALSE(std::filesystem::exists(directory_.Path("store")));
+}
+
 TEST_F(DevicePluginProgramTest, ExplainsItself) {
   ChildProcess program = Start(NPU_IPC_MINIMAL_DCMI, {"--help"});
   EXPECT_TRUE(program.ReadLineStartingWith("Usage: npu-device-plugin").ok());
