@@ -70,6 +70,12 @@ Status Daemon::Offer(const std::shared_ptr<NpuResource>& resource) {
   return session_->Add(std::make_shared<kubelet::RecordedResource>(resource, record));
 }
 
+void Daemon::RefreshInjection() {
+  if (monitor_.snapshot() == nullptr) return;  // the first one will look
+  spdlog::info("looking anew at what the host has for containers");
+  OnSnapshot(*monitor_.snapshot());
+}
+
 void Daemon::OnSnapshot(const Snapshot& snapshot) {
   // Looked at anew each time: the driver may have been installed since.
   const NodeInjection::Prepared prepared = injection_->Prepare(snapshot.devices);

@@ -37,7 +37,7 @@ class Daemon {
   const Status& failure() const { return failure_; }
   const kubelet::KubeletSession& session() const { return *session_; }
   // Looks anew at what the host has for containers: the driver's files may be others now.
-  void RefreshInjection() { OnSnapshot(*monitor_.snapshot()); }
+  void RefreshInjection();
   // Who holds which device.
   const kubelet::AllocationTracker& allocations() const { return *allocations_; }
 

@@ -38,7 +38,12 @@ int Main(int argc, char** argv) {
 
   const Result<std::unique_ptr<EventLoop>> loop = EventLoop::Create();
   if (!loop.ok()) return Fail(loop.status());
-  const Status signals = (*loop)->OnSignals({SIGTERM, SIGINT}, [&loop](int signal) {
+  Daemon* running = nullptr;
+  const Status signals = (*loop)->OnSignals({SIGTERM, SIGINT, SIGHUP}, [&](int signal) {
+    if (signal == SIGHUP) {
+      if (running != nullptr) running->RefreshInjection();
+      return;
+    }
     spdlog::info("stopping: signal={}", signal);
     (*loop)->Stop();
   });
@@ -46,6 +51,7 @@ int Main(int argc, char** argv) {
 
   Result<std::unique_ptr<Daemon>> daemon = Daemon::Create(**loop, settings, open);
   if (!daemon.ok()) return Fail(daemon.status());
+  running = daemon->get();
   (*daemon)->Start();
   (*loop)->Run();
 

@@ -71,6 +71,28 @@ TEST_F(DevicePluginProgramTest, ServesWhatTheVendorLibraryShowsUntilItIsStopped)
   }
 }
 
+TEST_F(DevicePluginProgramTest, LooksAnewAtTheDriversFilesWhenTold) {
+  const std::string driver = directory_.Path("driver");
+  std::filesystem::create_directories(driver + "/lib64");
+  ChildProcess program = Start(NPU_IPC_MINIMAL_DCMI, {"--driver-directory=" + driver});
+  ASSERT_TRUE(kubelet_->WaitForHealthyDevices(kResource, 1).ok()) << Log();
+  const std::string id = kubelet_->Devices(kResource)[0].id;
+  const auto gives_tools = [&] {
+    const auto changes = kubelet_->Allocate(kResource, {id});
+    EXPECT_TRUE(changes.ok()) << changes.status().message();
+    for (const auto& mount : changes->mounts) {
+      if (mount.host_path == driver + "/tools") return true;
+    }
+    return false;
+  };
+  std::filesystem::create_directories(driver + "/tools");
+  EXPECT_FALSE(gives_tools()) << "Allocate has looked at the disk";
+  program.Signal(SIGHUP);
+  EXPECT_TRUE(WaitUntil(gives_tools)) << Log();
+  program.Signal(SIGTERM);
+  EXPECT_EQ(ExitCode(program), 0) << Log();
+}
+
 TEST_F(DevicePluginProgramTest, KnowsItsDevicesAgainAfterItWasKilled) {
   ChildProcess program = Start(NPU_IPC_MINIMAL_DCMI);
   ASSERT_TRUE(kubelet_->WaitForHealthyDevices(kResource, 1).ok()) << Log();
