@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <utility>
 
+#include "hal/base/process.h"
+
 namespace npu_ipc {
 namespace {
 
@@ -88,6 +90,20 @@ void NodeTest::Publish(RemoteParty& exporter, const std::string& name, uint64_t 
 nlohmann::json NodeTest::Allocation(int device) {
   const nlohmann::json devices = Required(node_->Devices());
   return Required(node_->Allocate({devices.at("devices").at(device).at("id")}));
+}
+
+std::vector<std::string> NodeTest::ExportedKeys() {
+  std::vector<std::string> keys;
+  for (const auto& file : std::filesystem::directory_iterator(node_->audit_directory())) {
+    const std::string name = file.path().filename();
+    if (name.front() != '.') keys.push_back(name);
+  }
+  return keys;
+}
+
+std::string NodeTest::AuditFile(const std::string& key) {
+  const Result<std::string> text = ReadFile(node_->audit_directory() + "/" + key);
+  return text.ok() ? *text : "";
 }
 
 std::string NodeTest::BrokerSays(const std::string& path, const std::string& log) {

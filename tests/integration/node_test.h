@@ -46,6 +46,11 @@ class NodeTest : public testing::Test {
   // What Allocate answers for the node's n-th device.
   nlohmann::json Allocation(int device);
 
+  // Of the regions that the driver has: its audit files are named by them.
+  std::vector<std::string> ExportedKeys();
+  // What it says of one; empty once it is gone.
+  std::string AuditFile(const std::string& key);
+
   // What the broker that writes to `log` answers at a path of its HTTP listener.
   std::string BrokerSays(const std::string& path, const std::string& log = "broker");
   // The value of a metric without labels; -1 where there is none.

@@ -41,12 +41,16 @@ TEST_F(ProcessEnd, AnExportersDeathIsToldAndItsNameIsFree) {
   EXPECT_EQ(importer().Do("attach shard 10000")["generation"], "1");
   EXPECT_THAT(importer().Do("malloc local 4194304"), IsOk());
   EXPECT_THAT(importer().Do("write local 7"), IsOk());
+  const std::string key = ExportedKeys().front();
+  ASSERT_NE(AuditFile(key).find(";valid=1;"), std::string::npos);
 
   exporter().Kill();
   const Answer event = importer().Do("event 30000");
   EXPECT_EQ(event["event"], "exporter-gone");
   EXPECT_EQ(event["name"], "shard");
   EXPECT_EQ(importer().Do("info shard")["state"], "exporter-gone");
+  // The simulated driver is a process, and hears of an end when the broker does: not before.
+  ASSERT_TRUE(WaitUntil([&] { return AuditFile(key).find(";valid=1;") == std::string::npos; }));
   EXPECT_THAT(importer().Do("copy shard local"), IsVendorError());
   EXPECT_THAT(importer().Do("read local"), IsPattern(7)) << "a copy that fails changes nothing";
   EXPECT_THAT(importer().Do("detach shard"), IsOk());

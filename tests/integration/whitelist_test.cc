@@ -1,8 +1,6 @@
 // The driver's own record of who may import.
-#include <filesystem>
 #include <vector>
 
-#include "hal/base/process.h"
 #include "tests/integration/node_test.h"
 
 namespace npu_ipc {
@@ -18,23 +16,13 @@ constexpr char kNotAdmitted[] = "507899";
 
 class Whitelist : public NodeTest {
  protected:
-  // The names of the driver's files are the keys.
-  std::vector<std::string> Keys() {
-    std::vector<std::string> keys;
-    for (const auto& file : std::filesystem::directory_iterator(node().audit_directory())) {
-      if (file.path().filename().string().front() != '.') keys.push_back(file.path().filename());
-    }
-    return keys;
-  }
-
   // Every number after "pid=" in the key's file: the creator's first, then those listed.
   std::vector<int> Pids(const std::string& key) {
-    const Result<std::string> text = ReadFile(node().audit_directory() + "/" + key);
-    EXPECT_TRUE(text.ok()) << text.status().message();
+    const std::string text = AuditFile(key);
     std::vector<int> pids;
     constexpr std::string_view kField = ";pid=";
-    for (size_t at = text->find(kField); at != std::string::npos; at = text->find(kField, at + 1)) {
-      pids.push_back(std::atoi(text->c_str() + at + kField.size()));
+    for (size_t at = text.find(kField); at != std::string::npos; at = text.find(kField, at + 1)) {
+      pids.push_back(std::atoi(text.c_str() + at + kField.size()));
     }
     return pids;
   }
@@ -45,8 +33,8 @@ TEST_F(Whitelist, HasExactlyTheProcessesThatAttached) {
   RemoteParty first = StartMember("first", "weights:importer", 1);
   RemoteParty second = StartMember("second", "weights:importer", 2);
   Publish(exporter, "shard", 100);
-  ASSERT_THAT(Keys(), SizeIs(1));
-  const std::string key = Keys().front();
+  ASSERT_THAT(ExportedKeys(), SizeIs(1));
+  const std::string key = ExportedKeys().front();
   EXPECT_THAT(Pids(key), ElementsAre(exporter.host_pid())) << "nobody ahead of an attach";
 
   EXPECT_THAT(first.Do("attach shard 10000"), IsOk());
@@ -58,7 +46,7 @@ TEST_F(Whitelist, HasExactlyTheProcessesThatAttached) {
   EXPECT_THAT(first.Do("detach shard"), IsOk());
   EXPECT_THAT(second.Do("detach shard"), IsOk());
   EXPECT_THAT(exporter.Do("withdraw shard 10000"), IsOk());
-  EXPECT_THAT(Keys(), IsEmpty());
+  EXPECT_THAT(ExportedKeys(), IsEmpty());
 }
 
 TEST_F(Whitelist, StopsWhoeverElseHasTheKey) {
@@ -67,7 +55,7 @@ TEST_F(Whitelist, StopsWhoeverElseHasTheKey) {
   RemoteParty stranger = Start(NewPod("stranger", ""), 2);
   Publish(exporter, "shard", 100);
   EXPECT_THAT(importer.Do("attach shard 10000"), IsOk());
-  const std::string key = Keys().front();
+  const std::string key = ExportedKeys().front();
 
   EXPECT_THAT(stranger.Do("import-key " + key), IsRefused(kNotAdmitted, _));
   // Nor on the importer's own device, in its own container, where peer access is on.
