@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -87,7 +88,7 @@ class Caller {
     request.address = 0x1000;
     request.count = static_cast<uint32_t>(pids.size());
     std::copy(pids.begin(), pids.end(), request.pids);
-    ::strncpy(request.key, key, sizeof(request.key) - 1);
+    ::snprintf(request.key, sizeof(request.key), "%s", key);
     return Call(request);
   }
 
