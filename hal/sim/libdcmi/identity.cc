@@ -59,6 +59,18 @@ int FindCard(int card, const NodeView** view) {
   return VisibleDevicesIn(**view, card) != 0 ? DCMI_OK : DCMI_ERR_CODE_DEVICE_NOT_EXIST;
 }
 
+// What both versions of dcmi_chip_info hold.
+template <class ChipInfo>
+int DescribeChip(int card_id, int device_id, DeviceRecord* record, ChipInfo* info) {
+  if (info == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  if (int code = DescribeDevice(card_id, device_id, record); code != DCMI_OK) return code;
+  CopyText(record->chip_type, info->chip_type);
+  CopyText(record->chip_name, info->chip_name);
+  CopyText(record->chip_version, info->chip_ver);
+  info->aicore_cnt = record->ai_core_count;
+  return DCMI_OK;
+}
+
 }  // namespace
 
 int dcmi_init(void) {
@@ -174,26 +186,15 @@ int dcmi_get_card_id_device_id_from_phyid(int* card_id, int* device_id,
 }
 
 int dcmi_get_device_chip_info(int card_id, int device_id, struct dcmi_chip_info* chip_info) {
-  if (chip_info == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
   DeviceRecord record;
-  if (int code = DescribeDevice(card_id, device_id, &record); code != DCMI_OK) return code;
-  CopyText(record.chip_type, chip_info->chip_type);
-  CopyText(record.chip_name, chip_info->chip_name);
-  CopyText(record.chip_version, chip_info->chip_ver);
-  chip_info->aicore_cnt = record.ai_core_count;
-  return DCMI_OK;
+  return DescribeChip(card_id, device_id, &record, chip_info);
 }
 
 int dcmi_get_device_chip_info_v2(int card_id, int device_id, struct dcmi_chip_info_v2* chip_info) {
-  if (chip_info == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
   DeviceRecord record;
-  if (int code = DescribeDevice(card_id, device_id, &record); code != DCMI_OK) return code;
-  CopyText(record.chip_type, chip_info->chip_type);
-  CopyText(record.chip_name, chip_info->chip_name);
-  CopyText(record.chip_version, chip_info->chip_ver);
-  CopyText(record.npu_name, chip_info->npu_name);
-  chip_info->aicore_cnt = record.ai_core_count;
-  return DCMI_OK;
+  const int code = DescribeChip(card_id, device_id, &record, chip_info);
+  if (code == DCMI_OK) CopyText(record.npu_name, chip_info->npu_name);
+  return code;
 }
 
 int dcmi_get_device_pcie_info_v2(int card_id, int device_id, struct dcmi_pcie_info_all* pcie_info) {

@@ -3,7 +3,6 @@
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,13 +12,13 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <thread>
 
 #include "hal/base/unix_socket.h"
 #include "hal/dcmi/dcmi_interface_api.h"
 #include "hal/sim/driver/driver.h"
 #include "npu_ipc/hal/device_manager.h"
 #include "tests/fixtures/temporary_directory.h"
+#include "tests/unit/hal/sim/driver_socket.h"
 
 namespace npu_ipc::sim {
 namespace {
@@ -44,19 +43,8 @@ class InProcessDriver {
  public:
   InProcessDriver(const std::string& socket_path, NodeShape shape)
       : driver_(
-            std::move(shape), [] { return uint64_t{0}; }, nullptr) {
-    Result<std::unique_ptr<UnixListener>> listener = UnixListener::Listen(socket_path, 0600);
-    EXPECT_TRUE(listener.ok()) << listener.status().message();
-    listener_ = std::move(*listener);
-    EXPECT_EQ(::pipe(stop_), 0);
-    thread_ = std::thread([this] { Serve(); });
-  }
-  ~InProcessDriver() {
-    EXPECT_EQ(::write(stop_[1], "", 1), 1);
-    thread_.join();
-    ::close(stop_[0]);
-    ::close(stop_[1]);
-  }
+            std::move(shape), [] { return uint64_t{0}; }, nullptr),
+        socket_(socket_path, {nullptr, [this](UniqueFd& client) { Answer(client); }}) {}
 
   void SetFacts(const ProcessFacts& facts) {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -68,23 +56,6 @@ class InProcessDriver {
   }
 
  private:
-  void Serve() {
-    std::vector<UniqueFd> clients;
-    for (;;) {
-      std::vector<pollfd> polled = {{stop_[0], POLLIN, 0}, {listener_->fd(), POLLIN, 0}};
-      for (const UniqueFd& client : clients) polled.push_back({client.get(), POLLIN, 0});
-      if (::poll(polled.data(), polled.size(), -1) < 0) continue;
-      if (polled[0].revents != 0) return;
-      for (size_t i = 2; i < polled.size(); ++i) {
-        if (polled[i].revents != 0) Answer(clients[i - 2]);
-      }
-      std::erase_if(clients, [](const UniqueFd& client) { return !client; });
-      if (polled[1].revents == 0) continue;
-      Result<UniqueFd> accepted = listener_->Accept();
-      if (accepted.ok() && *accepted) clients.push_back(std::move(*accepted));
-    }
-  }
-
   void Answer(UniqueFd& client) {
     Request request;
     Result<ReceivedMessage> received = ReceiveMessage(client.get(), &request, sizeof(request));
@@ -97,9 +68,7 @@ class InProcessDriver {
 
   std::mutex mutex_;
   Driver driver_;
-  std::unique_ptr<UnixListener> listener_;
-  int stop_[2];
-  std::thread thread_;
+  DriverSocket socket_;  // the last: its thread uses the others
 };
 
 class LibdcmiTest : public ::testing::Test {

@@ -1,6 +1,6 @@
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +14,7 @@
 #include "hal/base/unix_socket.h"
 #include "hal/sim/driver/client.h"
 #include "tests/fixtures/temporary_directory.h"
+#include "tests/unit/hal/sim/driver_socket.h"
 
 namespace npu_ipc::sim {
 namespace {
@@ -21,45 +22,13 @@ namespace {
 // A driver that answers from one thread: each request with its own handle as value32.
 class EchoDriver {
  public:
-  explicit EchoDriver(const std::string& path) {
-    Result<std::unique_ptr<UnixListener>> listener = UnixListener::Listen(path, 0600);
-    EXPECT_TRUE(listener.ok()) << listener.status().message();
-    listener_ = std::move(*listener);
-    EXPECT_EQ(::pipe(stop_), 0);
-    thread_ = std::thread([this] { Serve(); });
-  }
-  ~EchoDriver() {
-    EXPECT_EQ(::write(stop_[1], "", 1), 1);
-    thread_.join();
-    ::close(stop_[0]);
-    ::close(stop_[1]);
-  }
+  explicit EchoDriver(const std::string& path)
+      : socket_(path, {[this] { ++connections; }, [this](UniqueFd& client) { Answer(client); }}) {}
 
   std::atomic<int> connections = 0;
   std::atomic<size_t> reply_bytes = sizeof(Reply);
 
  private:
-  void Serve() {
-    std::vector<UniqueFd> clients;
-    for (;;) {
-      std::vector<pollfd> polled = {{stop_[0], POLLIN, 0}, {listener_->fd(), POLLIN, 0}};
-      for (const UniqueFd& client : clients) polled.push_back({client.get(), POLLIN, 0});
-      if (::poll(polled.data(), polled.size(), -1) < 0) continue;
-      if (polled[0].revents != 0) return;
-      for (size_t i = 2; i < polled.size(); ++i) {
-        if (polled[i].revents != 0) Answer(clients[i - 2]);
-      }
-      std::erase_if(clients, [](const UniqueFd& client) { return !client; });
-      if (polled[1].revents != 0) {
-        Result<UniqueFd> accepted = listener_->Accept();
-        if (accepted.ok() && *accepted) {
-          ++connections;
-          clients.push_back(std::move(*accepted));
-        }
-      }
-    }
-  }
-
   void Answer(UniqueFd& client) {
     Request request;
     Result<ReceivedMessage> received = ReceiveMessage(client.get(), &request, sizeof(request));
@@ -69,13 +38,12 @@ class EchoDriver {
     if (request.operation == Operation::kFree) return client.Reset();  // "crashes" on it
     Reply reply = {};
     reply.value32 = static_cast<uint32_t>(request.handle);
-    const int passed = request.operation == Operation::kAllocate ? stop_[0] : -1;
+    const int passed = request.operation == Operation::kAllocate ? passed_.get() : -1;
     EXPECT_TRUE(SendMessage(client.get(), &reply, reply_bytes, passed).ok());
   }
 
-  std::unique_ptr<UnixListener> listener_;
-  int stop_[2];
-  std::thread thread_;
+  const UniqueFd passed_{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+  DriverSocket socket_;  // the last: its thread uses the others
 };
 
 Request MakeRequest(Operation operation, uint64_t handle) {
