@@ -1,21 +1,12 @@
 #include "plugin/broker/settings.h"
 
-#include <string_view>
-
 #include "plugin/broker/share_resource.h"
+#include "plugin/config/checks.h"
 #include "plugin/kubelet/resource_name.h"
 
 namespace npu_ipc::broker {
-namespace {
 
-Status CheckAbsolute(std::string_view key, const std::string& path) {
-  if (path.starts_with('/')) return Status::Ok();
-  return {StatusCode::kInvalidArgument,
-          std::string(key) + " '" + path + "' is not an absolute path"};
-}
-
-}  // namespace
-
+using config::CheckAbsolutePath;
 using std::chrono::hours;
 using std::chrono::milliseconds;
 using std::chrono::minutes;
@@ -80,19 +71,17 @@ void AddOptions(config::Options& options, Settings* settings) {
 }
 
 Status Check(const Settings& settings) {
-  const Status checks[] = {
-      CheckAbsolute("socket.path", settings.socket_path),
+  const Status checked = config::FirstFailure({
+      CheckAbsolutePath("socket.path", settings.socket_path),
       kubelet::CheckResourceName("share.resourceName", settings.share_resource),
-      CheckAbsolute("kubelet.devicePluginDirectory", settings.kubelet.directory),
-      CheckAbsolute("injection.libraryStore", settings.library.store),
-      CheckAbsolute("injection.socketDirectory", settings.library.socket_directory),
+      CheckAbsolutePath("kubelet.devicePluginDirectory", settings.kubelet.directory),
+      CheckAbsolutePath("injection.libraryStore", settings.library.store),
+      CheckAbsolutePath("injection.socketDirectory", settings.library.socket_directory),
       device_view::SocketIsOff(settings.device_view_socket)
           ? Status::Ok()
-          : CheckAbsolute("deviceView.socket", settings.device_view_socket),
-  };
-  for (const Status& check : checks) {
-    if (!check.ok()) return check;
-  }
+          : CheckAbsolutePath("deviceView.socket", settings.device_view_socket),
+  });
+  if (!checked.ok()) return checked;
   if (settings.pods_file.empty()) {
     return {StatusCode::kInvalidArgument,
             "pods.file is not set: name the file that holds this node's pods (the output of "

@@ -1,22 +1,13 @@
 #include "plugin/device/settings.h"
 
-#include <string_view>
-
+#include "plugin/config/checks.h"
 #include "plugin/kubelet/resource_name.h"
 
 namespace npu_ipc::device {
-namespace {
 
+using config::CheckAbsolutePath;
 using std::chrono::hours;
 using std::chrono::milliseconds;
-
-Status CheckAbsolute(std::string_view key, const std::string& path) {
-  if (path.starts_with('/')) return Status::Ok();
-  return {StatusCode::kInvalidArgument,
-          std::string(key) + " is '" + path + "'; an absolute path is needed"};
-}
-
-}  // namespace
 
 void AddOptions(config::Options& options, Settings* settings) {
   config::AddLogOptions(options, &settings->log);
@@ -89,24 +80,20 @@ void AddOptions(config::Options& options, Settings* settings) {
 }
 
 Status Validate(const Settings& settings) {
-  const Status checks[] = {
+  return config::FirstFailure({
       kubelet::CheckResourceName("resources.ascend910b", settings.resource_910b),
       kubelet::CheckResourceName("resources.ascend910c", settings.resource_910c),
-      CheckAbsolute("kubelet.devicePluginDirectory", settings.kubelet.directory),
-      CheckAbsolute("kubelet.podResourcesSocket", settings.pod_resources.socket),
-      CheckAbsolute("driver.directory", settings.driver.directory),
-      CheckAbsolute("driver.hostRoot", settings.driver.host_root),
-      CheckAbsolute("injection.cdiDirectory", settings.injection.cdi_directory),
-      CheckAbsolute("injection.libraryStore", settings.library.store),
-      CheckAbsolute("injection.socketDirectory", settings.library.socket_directory),
+      CheckAbsolutePath("kubelet.devicePluginDirectory", settings.kubelet.directory),
+      CheckAbsolutePath("kubelet.podResourcesSocket", settings.pod_resources.socket),
+      CheckAbsolutePath("driver.directory", settings.driver.directory),
+      CheckAbsolutePath("driver.hostRoot", settings.driver.host_root),
+      CheckAbsolutePath("injection.cdiDirectory", settings.injection.cdi_directory),
+      CheckAbsolutePath("injection.libraryStore", settings.library.store),
+      CheckAbsolutePath("injection.socketDirectory", settings.library.socket_directory),
       device_view::SocketIsOff(settings.device_view_socket)
           ? Status::Ok()
-          : CheckAbsolute("deviceView.socket", settings.device_view_socket),
-  };
-  for (const Status& check : checks) {
-    if (!check.ok()) return check;
-  }
-  return Status::Ok();
+          : CheckAbsolutePath("deviceView.socket", settings.device_view_socket),
+  });
 }
 
 const std::string& ResourceName(const Settings& settings, hal::ChipFamily family) {
