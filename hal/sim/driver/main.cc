@@ -79,7 +79,7 @@ Status Run(const Options& options) {
   Result<std::unique_ptr<EventLoop>> loop = EventLoop::Create();
   if (!loop.ok()) return loop.status();
   EventLoop& events = **loop;
-  const Status signals = events.OnSignals({SIGTERM, SIGINT}, [&events](int) { events.Stop(); });
+  Status signals = events.OnSignals({SIGTERM, SIGINT}, [&events](int) { events.Stop(); });
   if (!signals.ok()) return signals;
   Driver driver(*shape, BootTimeNanoseconds, audit.get());
   const Result<std::unique_ptr<Server>> server =

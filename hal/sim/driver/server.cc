@@ -217,9 +217,8 @@ void Server::AnswerHeld() {
   for (const ConnectionId id : held) {
     const auto connection = connections_.find(id);
     if (connection == connections_.end()) continue;
-    const Request request = *connection->second.held;
-    connection->second.held.reset();
-    if (!Answer(connection->second, request)) CloseConnection(id);
+    const std::optional<Request> request = std::exchange(connection->second.held, std::nullopt);
+    if (request && !Answer(connection->second, *request)) CloseConnection(id);
   }
 }
 
