@@ -19,6 +19,7 @@
 #include "tests/fakes/fake_pod_resources.h"
 #include "tests/fixtures/child_process.h"
 #include "tests/fixtures/temporary_directory.h"
+#include "tests/unit/plugin/device/daemon_settings.h"
 #include "tests/unit/plugin/device/shared_device_manager.h"
 
 namespace npu_ipc::device {
@@ -33,24 +34,7 @@ constexpr char k910C[] = "huawei.com/Ascend910C";
 
 class DaemonTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::filesystem::create_directory(directory_.Path("lib"));
-    std::ofstream(directory_.Path("lib/libnpu_ipc.so")) << "library";
-    settings_.library.source = directory_.Path("lib");
-    settings_.library.store = directory_.Path("store");
-    settings_.library.socket_directory = directory_.Path("run");
-    settings_.device_view_socket = "off";
-    settings_.driver.host_root = directory_.Path("host");
-    settings_.kubelet.directory = directory_.Path("dp");
-    settings_.pod_resources.socket = directory_.Path("pod-resources.sock");
-    settings_.pod_resources.unsettled_interval = std::chrono::milliseconds(10);
-    settings_.pod_resources.interval = std::chrono::milliseconds(50);
-    settings_.injection.cdi_directory = directory_.Path("cdi");
-    settings_.injection.upkeep_interval = std::chrono::milliseconds(20);
-    settings_.kubelet.last_retry = std::chrono::milliseconds(200);
-    settings_.health.poll_interval = std::chrono::milliseconds(10);
-    StartKubelet();
-  }
+  void SetUp() override { StartKubelet(); }
   void TearDown() override { StopDaemon(); }
 
   void StartKubelet() {
@@ -94,7 +78,7 @@ class DaemonTest : public ::testing::Test {
   }
 
   TemporaryDirectory directory_;
-  Settings settings_;
+  Settings settings_ = SettingsBelow(directory_);
   std::shared_ptr<FakeDeviceManager> driver_ =
       std::make_shared<FakeDeviceManager>(FakeDeviceManager::Ascend910B(8));
   std::unique_ptr<FakeKubelet> kubelet_;

@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <thread>
 
 #include "plugin/device/daemon.h"
@@ -12,6 +11,7 @@
 #include "tests/fakes/fake_device_manager.h"
 #include "tests/fakes/fake_kubelet.h"
 #include "tests/fixtures/temporary_directory.h"
+#include "tests/unit/plugin/device/daemon_settings.h"
 #include "tests/unit/plugin/device/shared_device_manager.h"
 
 namespace npu_ipc::device {
@@ -31,15 +31,6 @@ constexpr char kResource[] = "huawei.com/Ascend910B";
 class DaemonViewTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::filesystem::create_directory(directory_.Path("lib"));
-    std::ofstream(directory_.Path("lib/libnpu_ipc.so")) << "library";
-    settings_.library.source = directory_.Path("lib");
-    settings_.library.store = directory_.Path("store");
-    settings_.library.socket_directory = directory_.Path("run");
-    settings_.driver.host_root = directory_.Path("host");
-    settings_.kubelet.directory = directory_.Path("dp");
-    settings_.pod_resources.socket = directory_.Path("no-podresources.sock");
-    settings_.health.poll_interval = milliseconds(10);
     settings_.device_view_socket = directory_.Path("private/view.sock");
     auto kubelet = FakeKubelet::Start(settings_.kubelet.directory);
     ASSERT_TRUE(kubelet.ok()) << kubelet.status().message();
@@ -83,7 +74,7 @@ class DaemonViewTest : public ::testing::Test {
   }
 
   TemporaryDirectory directory_;
-  Settings settings_;
+  Settings settings_ = SettingsBelow(directory_);
   std::shared_ptr<FakeDeviceManager> driver_ =
       std::make_shared<FakeDeviceManager>(FakeDeviceManager::Ascend910B(8));
   std::unique_ptr<FakeKubelet> kubelet_;
