@@ -15,6 +15,7 @@
 #include "hal/base/unix_socket.h"
 #include "plugin/device_view/conversion.h"
 #include "plugin/device_view/proto/device_view.grpc.pb.h"
+#include "plugin/grpc/state_stream.h"
 
 namespace npu_ipc::device_view {
 namespace {
@@ -51,44 +52,16 @@ class WatchHub {
 };
 
 // One Watch call. Deletes itself when gRPC is done with it.
-class WatchStream final : public grpc::ServerWriteReactor<v1::Update> {
+class WatchStream final : public StateStream<v1::Update> {
  public:
   explicit WatchStream(std::shared_ptr<WatchHub> hub) : hub_(std::move(hub)) {
     if (hub_->Add(this)) {
       StateChanged();
     } else {
-      const std::lock_guard lock(mutex_);
-      FinishLocked({grpc::StatusCode::RESOURCE_EXHAUSTED,
-                    "as many as may watch at once do already: " +
-                        std::to_string(DeviceViewServer::kMaxWatchers)});
+      Finish({grpc::StatusCode::RESOURCE_EXHAUSTED,
+              "as many as may watch at once do already: " +
+                  std::to_string(DeviceViewServer::kMaxWatchers)});
     }
-  }
-
-  // Sends what has changed since the last update, or does so as soon as that one has left: at most
-  // one is on its way, so a slow reader costs one state, and never a wait.
-  void StateChanged() {
-    const std::lock_guard lock(mutex_);
-    if (writing_) {
-      changed_while_writing_ = true;
-    } else if (!finished_) {
-      WriteLocked();
-    }
-  }
-
-  void OnWriteDone(bool ok) override {
-    const std::lock_guard lock(mutex_);
-    writing_ = false;
-    if (!ok || ended_) {
-      FinishLocked(Ended());
-    } else if (std::exchange(changed_while_writing_, false)) {
-      WriteLocked();
-    }
-  }
-
-  void OnCancel() override {
-    const std::lock_guard lock(mutex_);
-    ended_ = true;
-    if (!writing_) FinishLocked(Ended());
   }
 
   void OnDone() override {
@@ -97,30 +70,18 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::Update> {
   }
 
  private:
-  static grpc::Status Ended() { return {grpc::StatusCode::UNAVAILABLE, "the watch has ended"}; }
-
-  void WriteLocked() {
+  // What has changed since the last update.
+  bool Describe(v1::Update* update) override {
     std::shared_ptr<const NodeState> state = hub_->Current();
-    if (state->sequence == sent_->sequence) return;
-    update_.Clear();
-    ToProto(Difference(*sent_, *state), &update_);
+    if (state->sequence == sent_->sequence) return false;
+    update->Clear();
+    ToProto(Difference(*sent_, *state), update);
     sent_ = std::move(state);
-    writing_ = true;
-    StartWrite(&update_);
-  }
-
-  void FinishLocked(const grpc::Status& status) {
-    if (!std::exchange(finished_, true)) Finish(status);
+    return true;
   }
 
   const std::shared_ptr<WatchHub> hub_;
-  std::mutex mutex_;
   std::shared_ptr<const NodeState> sent_ = std::make_shared<const NodeState>();
-  v1::Update update_;  // gRPC's while writing_
-  bool writing_ = false;
-  bool changed_while_writing_ = false;
-  bool ended_ = false;
-  bool finished_ = false;
 };
 
 void WatchHub::StateChanged() {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "hal/base/unix_socket.h"
+#include "plugin/grpc/state_stream.h"
 #include "plugin/kubelet/proto/device_plugin.grpc.pb.h"
 
 namespace npu_ipc::kubelet {
@@ -94,38 +95,11 @@ class StreamHub {
 };
 
 // One ListAndWatch call. Deletes itself when gRPC is done with it.
-class DeviceStream final : public grpc::ServerWriteReactor<v1beta1::ListAndWatchResponse> {
+class DeviceStream final : public StateStream<v1beta1::ListAndWatchResponse> {
  public:
   explicit DeviceStream(std::shared_ptr<StreamHub> hub) : hub_(std::move(hub)) {
     hub_->Add(this);
-    Send();
-  }
-
-  // Sends the list as it is now, or as soon as the one before has left: at most one is on its way,
-  // and a slow reader skips states rather than queueing them.
-  void Send() {
-    const std::lock_guard lock(mutex_);
-    if (writing_) {
-      changed_while_writing_ = true;
-    } else if (!finished_) {
-      WriteLocked();
-    }
-  }
-
-  void OnWriteDone(bool ok) override {
-    const std::lock_guard lock(mutex_);
-    writing_ = false;
-    if (!ok || ended_) {
-      FinishLocked();
-    } else if (std::exchange(changed_while_writing_, false)) {
-      WriteLocked();
-    }
-  }
-
-  void OnCancel() override {
-    const std::lock_guard lock(mutex_);
-    ended_ = true;
-    if (!writing_) FinishLocked();
+    StateChanged();
   }
 
   void OnDone() override {
@@ -134,24 +108,12 @@ class DeviceStream final : public grpc::ServerWriteReactor<v1beta1::ListAndWatch
   }
 
  private:
-  void WriteLocked() {
-    response_ = ToProto(hub_->resource().Devices());
-    writing_ = true;
-    StartWrite(&response_);
-  }
-
-  void FinishLocked() {
-    if (std::exchange(finished_, true)) return;
-    Finish({grpc::StatusCode::UNAVAILABLE, "the stream has ended"});
+  bool Describe(v1beta1::ListAndWatchResponse* response) override {
+    *response = ToProto(hub_->resource().Devices());
+    return true;
   }
 
   const std::shared_ptr<StreamHub> hub_;
-  std::mutex mutex_;
-  v1beta1::ListAndWatchResponse response_;  // gRPC's while writing_
-  bool writing_ = false;
-  bool changed_while_writing_ = false;
-  bool ended_ = false;
-  bool finished_ = false;
 };
 
 void StreamHub::Add(DeviceStream* stream) {
@@ -176,7 +138,7 @@ void StreamHub::Remove(DeviceStream* stream) {
 
 void StreamHub::SendAll() {
   const std::lock_guard lock(mutex_);
-  for (DeviceStream* stream : streams_) stream->Send();
+  for (DeviceStream* stream : streams_) stream->StateChanged();
 }
 
 Status Allocate(const Resource& resource, const v1beta1::AllocateRequest& request,
