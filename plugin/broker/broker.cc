@@ -83,11 +83,25 @@ Status Broker::Open() {
       loop_->Watch(listener_->fd(), EPOLLIN, [this](uint32_t) { AcceptAll(); });
   if (!watch.ok()) return watch.status();
   listener_watch_ = *watch;
+  if (Status started = StartReporting(); !started.ok()) {
+    return started.WithContext("cluster");
+  }
   OfferShareResource();
   WatchDevices();
   if (Status served = ServeHttp(); !served.ok()) return served.WithContext("http.listenAddress");
   spdlog::info("serving: socket={} pods_file={} version={}", settings_.socket_path,
                settings_.pods_file, NPU_IPC_VERSION);
+  return Status::Ok();
+}
+
+Status Broker::StartReporting() {
+  Result<std::optional<cluster::ClusterConfig>> config =
+      FindCluster(settings_.cluster_enabled, settings_.cluster_kubeconfig);
+  if (!config.ok()) return config.status();
+  if (!*config) return Status::Ok();
+  spdlog::info("writing labels and Events: server={} source={} node={}",
+               cluster::ServerName(**config), (*config)->source, settings_.node_name);
+  reporter_ = std::make_unique<ClusterReporter>(std::move(**config), settings_.node_name);
   return Status::Ok();
 }
 
@@ -129,11 +143,13 @@ void Broker::WatchDevices() {
   device_view_ = std::make_unique<device_view::DeviceViewClient>(
       device_view::ClientSettings{settings_.device_view_socket},
       [this](const device_view::View& view) {
+        if (reporter_) reporter_->OnNodeState(view.state);
         loop_->Post([this, state = view.state] { node_state_ = state; });
       });
 }
 
-std::string Broker::MetricsText() const {
+std::string Broker::MetricsText() {
+  if (reporter_) metrics_.SetApiCounts(reporter_->counts());
   std::string text = metrics_.Text();
   if (device_view_ != nullptr) {
     text += device_view::DeviceMetricsText(device_view_->Current(), SystemClock().Now());
@@ -245,6 +261,10 @@ device_view::Reach Broker::ReachBetween(uint32_t device_a, uint32_t device_b) {
   return device_view::ReachBetween(node_state_.get(), device_a, device_b);
 }
 
+void Broker::OnRefused(ClientId client, const Refusal& refusal) {
+  clients_.at(client)->OnRefused(refusal);
+}
+
 void Broker::Forget(ClientId client) { clients_.at(client)->OnForgotten(); }
 
 void Broker::OnClientAdded(SessionId session, ClientId client) {
@@ -271,6 +291,10 @@ void Broker::WaitForPod(SessionId session, const std::string& pod_uid, bool wait
 void Broker::OnEnded(SessionId session) {
   // The session is still on the stack.
   loop_->Post([this, session] { sessions_.erase(session); });
+}
+
+void Broker::OnRefused(const pods::Pod& pod, const Refusal& refusal) {
+  if (reporter_) reporter_->OnRefused(pod, refusal);
 }
 
 void Broker::OnInvisiblePeer() {

@@ -9,6 +9,7 @@
 
 #include "hal/base/event_loop.h"
 #include "hal/base/unix_socket.h"
+#include "plugin/broker/cluster_reporter.h"
 #include "plugin/broker/metrics.h"
 #include "plugin/broker/session.h"
 #include "plugin/broker/settings.h"
@@ -41,9 +42,10 @@ class Broker final : private ShareContext, private SessionHost {
   Status Open();
   void WatchDevices();
   Status ServeHttp();
+  Status StartReporting();
   void OfferShareResource();
   void KeepLibraryVersion(const std::string& directory);
-  std::string MetricsText() const;
+  std::string MetricsText();
   void OnSignal(int signal);
   void AcceptAll();
   void OnPodsChanged(const std::vector<std::string>& changed_uids);
@@ -56,6 +58,7 @@ class Broker final : private ShareContext, private SessionHost {
   std::optional<Refusal> CheckRight(ClientId client, const GroupKey& group,
                                     ShareRight right) override;
   device_view::Reach ReachBetween(uint32_t device_a, uint32_t device_b) override;
+  void OnRefused(ClientId client, const Refusal& refusal) override;
   void Forget(ClientId client) override;
 
   // SessionHost
@@ -64,6 +67,7 @@ class Broker final : private ShareContext, private SessionHost {
   void OnSharesChanged() override;
   void WaitForPod(SessionId session, const std::string& pod_uid, bool waiting) override;
   void OnEnded(SessionId session) override;
+  void OnRefused(const pods::Pod& pod, const Refusal& refusal) override;
   void OnInvisiblePeer() override;
 
   const Settings settings_;
@@ -82,6 +86,7 @@ class Broker final : private ShareContext, private SessionHost {
   std::unordered_map<ClientId, Session*> clients_;
   std::unordered_map<std::string, std::unordered_set<SessionId>> awaiting_pod_;  // by cgroup uid
 
+  std::unique_ptr<ClusterReporter> reporter_;         // null where there is no cluster
   std::unique_ptr<kubelet::KubeletSession> kubelet_;  // of the share resource; null where it is off
   std::shared_ptr<const device_view::NodeState> node_state_;    // the last that came; or null
   std::unique_ptr<device_view::DeviceViewClient> device_view_;  // null where it is off

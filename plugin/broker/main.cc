@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
                   "Lets pods of one node that ask for it by annotation share NPU memory. Runs in "
                   "the host's PID namespace (hostPID: true), otherwise unprivileged.",
                   "NPU_IPC_BROKER");
+  settings.node_name = npu_ipc::broker::DefaultNodeName();
   npu_ipc::broker::AddOptions(options, &settings);
   const auto parsed = options.Parse(argc, argv, npu_ipc::config::ProcessEnvironment());
   if (!parsed.ok()) return Fail(parsed.status(), kExitUsage);

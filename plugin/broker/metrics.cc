@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <map>
+#include <mutex>
 #include <vector>
 
 namespace npu_ipc::broker {
@@ -73,6 +74,18 @@ struct Metrics::Families {
       AddGauge(registry, "pod_directory_ready", "1 while the source of the pod directory is well.");
   Gauge& asked = AddGauge(registry, "waiting_whitelist_calls",
                           "Exporters' answers that attach requests wait for.");
+  Counter& api_errors = AddCounter(registry, "api_errors_total",
+                                   "Calls to the API server that failed or were refused.");
+  Counter& events_written =
+      AddCounter(registry, "events_written_total", "Events that the API server took.");
+  Counter& events_dropped =
+      AddCounter(registry, "events_dropped_total",
+                 "Events that the API server will not get: too many at once, or refused by it.");
+  Gauge& events_waiting =
+      AddGauge(registry, "waiting_events", "Events that the API server has not taken yet.");
+  Gauge& labels_current = AddGauge(registry, "node_labels_current",
+                                   "1 while the node has the labels that it should have.");
+  std::mutex api_counts_mutex;  // of the counters that are set
   Counter& connections =
       AddCounter(registry, "connections_total", "Connections that were accepted.");
   CountersByLabel attaches{
@@ -115,6 +128,18 @@ void Metrics::SetWaitingWhitelistCalls(size_t calls) {
 void Metrics::SetPods(size_t pods, bool directory_ready) {
   families_->pods.Set(static_cast<double>(pods));
   families_->pods_ready.Set(directory_ready ? 1 : 0);
+}
+
+void Metrics::SetApiCounts(const ApiCounts& counts) {
+  const auto set = [](Counter& counter, uint64_t value) {
+    counter.Increment(static_cast<double>(value) - counter.Value());
+  };
+  const std::lock_guard lock(families_->api_counts_mutex);
+  set(families_->api_errors, counts.failed_calls);
+  set(families_->events_written, counts.events_written);
+  set(families_->events_dropped, counts.events_dropped);
+  families_->events_waiting.Set(static_cast<double>(counts.events_waiting));
+  families_->labels_current.Set(counts.labels_current ? 1 : 0);
 }
 
 void Metrics::CountConnection() { families_->connections.Increment(); }

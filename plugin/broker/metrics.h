@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <memory>
 #include <string>
@@ -10,6 +11,16 @@
 #include "plugin/broker/messages.h"
 
 namespace npu_ipc::broker {
+
+// What became of what this node had to tell the API server.
+struct ApiCounts {
+  uint64_t failed_calls = 0;
+  uint64_t events_written = 0;
+  uint64_t events_dropped = 0;
+  uint64_t events_waiting = 0;
+  bool labels_current = false;
+  std::string label_problem;  // why not; empty while nothing has failed
+};
 
 // Every method is safe for concurrent use: the loop counts, the HTTP threads write it out. Names
 // start with npu_ipc_broker_. Every series is there from the start, at 0: so that a rate has
@@ -27,6 +38,9 @@ class Metrics {
   void SetWaitingAttaches(size_t attaches);
   void SetWaitingWhitelistCalls(size_t calls);
   void SetPods(size_t pods, bool directory_ready);
+
+  // Counts that were kept elsewhere, since the start.
+  void SetApiCounts(const ApiCounts& counts);
 
   void CountConnection();
   // One finished attach: "granted", "importer_gone", or the name of the status it was refused with.

@@ -226,6 +226,12 @@ void Session::Refuse(uint64_t request_id, const Refusal& refusal) {
                refusal.reason);
   const wire::Refused refused = NewRefused(request_id, refusal);
   connection_->Send(&refused, sizeof(refused));
+  OnRefused(refusal);
+}
+
+void Session::OnRefused(const Refusal& refusal) {
+  const auto pod = member_ ? member_->pod() : nullptr;
+  if (pod != nullptr) host_.OnRefused(*pod, refusal);
 }
 
 void Session::RefuseAndClose(uint64_t request_id, const Refusal& refusal) {

@@ -41,6 +41,8 @@ class SessionHost {
   virtual void WaitForPod(SessionId session, const std::string& pod_uid, bool waiting) = 0;
   // Nothing is left of the session: destroy it, but not before this has returned to the loop.
   virtual void OnEnded(SessionId session) = 0;
+  // A process of the pod was refused something.
+  virtual void OnRefused(const pods::Pod& pod, const Refusal& refusal) = 0;
   // The kernel shows no pid for a peer: the broker is not in the host's PID namespace.
   virtual void OnInvisiblePeer() = 0;
 };
@@ -64,6 +66,8 @@ class Session final : private Connection::Handler {
   void Send(const void* message, size_t bytes);
   bool ProcessAlive() const { return ProcessAliveNow(); }
   std::optional<Refusal> CheckRight(const GroupKey& group, ShareRight right);
+  // The registry has refused the client something.
+  void OnRefused(const Refusal& refusal);
   // The registry knows nothing of the client any more.
   void OnForgotten();
   // The broker is going.

@@ -1,5 +1,12 @@
 #include "plugin/broker/settings.h"
 
+#include <ctype.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+
 #include "plugin/broker/share_resource.h"
 #include "plugin/config/checks.h"
 #include "plugin/kubelet/resource_name.h"
@@ -19,6 +26,15 @@ ShareLimits Settings::Limits() const {
   limits.admit_deadline = admit_deadline;
   limits.disconnect_grace = disconnect_grace;
   return limits;
+}
+
+std::string DefaultNodeName() {
+  if (const char* name = ::getenv("NODE_NAME")) return name;
+  char host[HOST_NAME_MAX + 1] = {};
+  if (::gethostname(host, HOST_NAME_MAX) != 0) return {};
+  std::string name = host;
+  std::transform(name.begin(), name.end(), name.begin(), ::tolower);
+  return name;
 }
 
 void AddOptions(config::Options& options, Settings* settings) {
@@ -54,6 +70,16 @@ void AddOptions(config::Options& options, Settings* settings) {
               &settings->share_resource);
   options.Add("share.ids", "how many containers of the node may request it; 0: it is not served",
               &settings->share_ids, 0, ShareResource::kMaxIds);
+  options.AddChoice("cluster.enabled",
+                    "whether the node is labelled and Events are written, through the API server; "
+                    "auto: with cluster.kubeconfig, or where this is a pod with a service account",
+                    &settings->cluster_enabled, {"auto", "true", "false"});
+  options.Add("cluster.kubeconfig",
+              "kubeconfig file to reach the API server with; empty: the pod's service account",
+              &settings->cluster_kubeconfig);
+  options.Add("node.name",
+              "this node's name at the API server; default: NODE_NAME, else the host name",
+              &settings->node_name);
   options.Add("kubelet.devicePluginDirectory",
               "where the kubelet's registration socket is, and ours", &settings->kubelet.directory);
   options.Add("injection.librarySource",

@@ -30,7 +30,10 @@ struct Settings {
   int64_t max_grants = 16384;
   std::string http_address = ":9500";
   std::string share_resource = "npu-ipc.io/share";
-  int64_t share_ids = 4096;  // 0: the resource is not served
+  int64_t share_ids = 4096;              // 0: the resource is not served
+  std::string cluster_enabled = "auto";  // or true, false
+  std::string cluster_kubeconfig;        // empty: the pod's service account
+  std::string node_name;                 // empty: nothing is said of the node
   kubelet::KubeletSettings kubelet;
   injection::InjectedLibrary library;
   std::string device_view_socket = device_view::kDefaultSocket;
@@ -38,6 +41,10 @@ struct Settings {
 
   ShareLimits Limits() const;
 };
+
+// The node's name where nobody sets it: NODE_NAME, which the manifests take from spec.nodeName, or
+// else the host name as the kubelet spells it.
+std::string DefaultNodeName();
 
 // Declares every setting. `settings` must outlive `options`.
 void AddOptions(config::Options& options, Settings* settings);

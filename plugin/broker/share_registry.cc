@@ -94,6 +94,7 @@ void ShareRegistry::DropClient(ClientId id) {
 void ShareRegistry::Refuse(ClientId client, RequestId request_id, const Refusal& refusal) {
   metrics_.CountDenial(refusal.status);
   Send(client, NewRefused(request_id, refusal));
+  context_.OnRefused(client, refusal);
 }
 
 void ShareRegistry::UpdateGauges() {

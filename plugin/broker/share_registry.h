@@ -50,6 +50,9 @@ class ShareContext {
   // How far two devices, by physical id, can use each other's memory.
   virtual device_view::Reach ReachBetween(uint32_t device_a, uint32_t device_b) = 0;
 
+  // The client was told so.
+  virtual void OnRefused(ClientId client, const Refusal& refusal) = 0;
+
   // A disconnected client's last claim has ended: nothing here knows it any more.
   virtual void Forget(ClientId client) = 0;
 };

@@ -98,8 +98,11 @@ Reply ApiClient::Send(const std::string& operation, const HttpRequest& request,
                       const CallOptions& options) {
   CallSupervisor::Call call(supervisor_, options.canceller, SystemClock().Now() + options.timeout);
   const Result<HttpAnswer> answer = Exchange(request, call, nullptr);
-  if (!answer.ok()) return NoReply(operation, answer.status());
-  return MakeReply(operation, answer->status, answer->body, answer->retry_after);
+  Reply reply = answer.ok()
+                    ? MakeReply(operation, answer->status, answer->body, answer->retry_after)
+                    : NoReply(operation, answer.status());
+  if (!reply.ok()) ++failed_calls_;
+  return reply;
 }
 
 Reply ApiClient::Get(const ObjectPath& path, const CallOptions& call) {
@@ -184,6 +187,7 @@ Reply ApiClient::Watch(const ObjectPath& collection, const WatchOptions& options
   const std::string operation = "watch " + Describe(collection);
   const Result<HttpAnswer> answer =
       Exchange(MakeRequest("GET", collection, parameters), supervised, &stream);
+  if (!answer.ok() || answer->status != 200) ++failed_calls_;
   if (!answer.ok()) return NoReply(operation, answer.status());
   if (answer->status != 200) {
     return MakeReply(operation, answer->status, answer->body, answer->retry_after);

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -105,6 +107,9 @@ class ApiClient {
   Reply Patch(const ObjectPath& path, const PatchOptions& options, const Json& patch,
               const CallOptions& call = {});
 
+  // Calls that did not get what they asked for, since the start.
+  uint64_t failed_calls() const { return failed_calls_; }
+
   const ClusterConfig& config() const { return config_; }
 
  private:
@@ -119,6 +124,7 @@ class ApiClient {
 
   const ClusterConfig config_;
   CallSupervisor supervisor_;
+  std::atomic<uint64_t> failed_calls_ = 0;
 };
 
 }  // namespace npu_ipc::cluster

@@ -109,12 +109,18 @@ NodeLabelerState NodeLabeler::state() const {
 
 void NodeLabeler::Run() {
   Backoff backoff(options_.backoff, options_.random);
+  std::optional<TimePoint> look_again;  // none: nothing was set yet
   for (;;) {
     Labels labels;
     uint64_t number = 0;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return stopped_ || wanted_number_ != written_number_; });
+      const auto has_to = [this] { return stopped_ || wanted_number_ != written_number_; };
+      if (look_again) {
+        changed_.wait_until(lock, *look_again, has_to);
+      } else {
+        changed_.wait(lock, has_to);
+      }
       if (stopped_) return;
       labels = wanted_;
       number = wanted_number_;
@@ -125,6 +131,7 @@ void NodeLabeler::Run() {
     Finish(status, number);
     if (status.ok()) {
       backoff.Reset();
+      look_again = SystemClock().Now() + options_.look_again;
     } else {
       options_.pause(canceller_, std::max(backoff.Next(), retry_after));
     }

@@ -36,6 +36,8 @@ std::optional<Json> LabelPatch(const Json& node, const Labels& labels,
 struct NodeLabelerOptions {
   std::string field_manager = "npu-ipc-broker";
   Duration call_timeout = std::chrono::seconds(30);
+  // How long the labels of the node are taken to be what they were when it was last looked at.
+  Duration look_again = std::chrono::minutes(5);
   BackoffOptions backoff;
   RandomFunction random = Random;
   PauseFunction pause = Pause;
@@ -47,10 +49,10 @@ struct NodeLabelerState {
   uint64_t patches = 0;  // that were accepted
 };
 
-// Safe for concurrent use. Reads the node when labels are set and patches it if they differ, on a
-// thread of its own; failures are tried again, with back-off, until it works or labels are set
-// anew. It needs the verbs get and patch on its node alone. It does not watch the node: what others
-// do to the labels stays until labels are set again.
+// Safe for concurrent use. Reads the node when labels are set, and every `look_again` from then on,
+// and patches it if they differ, on a thread of its own; failures are tried again, with back-off.
+// It needs the verbs get and patch on its node alone. It does not watch the node: what others do to
+// the labels, and a node that was deleted and has registered anew, is put right at the next look.
 class NodeLabeler {
  public:
   // `client` must outlive it.

@@ -80,6 +80,7 @@ class BrokerProcessTest : public testing::Test {
   const TemporaryDirectory directory_;
   std::string socket_ = directory_.Path("broker.sock");
   std::string view_socket_ = directory_.Path("device-view.sock");  // nobody serves it
+  std::string cluster_enabled_ = "false";
   const std::string pods_file_ = directory_.Path("pods.json");
   const std::string log_file_ = directory_.Path("log");
   std::string cgroup_;  // of the test's own

@@ -81,7 +81,9 @@ TEST(Metrics, AreAllThereBeforeAnythingHasHappened) {
                     "npu_ipc_broker_pod_directory_ready", "npu_ipc_broker_connections_total",
                     "npu_ipc_broker_attaches_total", "npu_ipc_broker_denials_total",
                     "npu_ipc_broker_whitelist_calls_total", "npu_ipc_broker_tainted_keys_total",
-                    "npu_ipc_broker_slow_clients_total"}));
+                    "npu_ipc_broker_slow_clients_total", "npu_ipc_broker_api_errors_total",
+                    "npu_ipc_broker_events_written_total", "npu_ipc_broker_events_dropped_total",
+                    "npu_ipc_broker_waiting_events", "npu_ipc_broker_node_labels_current"}));
   for (const auto& [name, family] : families) {
     EXPECT_FALSE(family.samples.empty()) << name;
     if (family.type != "counter") continue;
@@ -89,6 +91,18 @@ TEST(Metrics, AreAllThereBeforeAnythingHasHappened) {
   }
   EXPECT_THAT(families.at("npu_ipc_broker_build_info").samples,
               testing::ElementsAre("{version=\"1.2.3\"} 1"));
+}
+
+TEST(Metrics, SetWhatWasCountedElsewhere) {
+  Metrics metrics("1.2.3");
+  metrics.SetApiCounts({3, 5, 2, 4, true, ""});
+  metrics.SetApiCounts({4, 6, 2, 1, true, ""});
+  const std::string text = metrics.Text();
+  for (const char* line :
+       {"api_errors_total 4\n", "events_written_total 6\n", "events_dropped_total 2\n",
+        "waiting_events 1\n", "node_labels_current 1\n"}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
 }
 
 TEST(Metrics, CountByLabel) {

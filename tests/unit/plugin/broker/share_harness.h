@@ -46,6 +46,9 @@ class FakeShareContext final : public ShareContext {
   device_view::Reach ReachBetween(uint32_t device_a, uint32_t device_b) override {
     return device_view::ReachBetween(&node, device_a, device_b);
   }
+  void OnRefused(ClientId client, const Refusal& refusal) override {
+    refused[client].push_back(refusal.status);
+  }
   void Forget(ClientId client) override { forgotten.insert(client); }
 
   std::map<ClientId, std::deque<Packet>> sent;
@@ -54,6 +57,7 @@ class FakeShareContext final : public ShareContext {
   std::set<ClientId> no_export;
   std::set<ClientId> no_import;
   std::set<ClientId> forgotten;
+  std::map<ClientId, std::vector<wire::Status>> refused;
 };
 
 class ShareRegistryTest : public testing::Test {

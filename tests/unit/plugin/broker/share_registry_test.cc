@@ -38,6 +38,7 @@ TEST_F(PublishTest, ANameBelongsToItsLiveExporter) {
   EXPECT_EQ(refused.status, Status::kNameTaken);
   EXPECT_THAT(refused.reason, HasSubstr("team/pod-10 (host pid 10)"));
   EXPECT_TRUE(Counted("denials_total{reason=\"name_taken\"} 1"));
+  EXPECT_EQ(context_.refused.size(), 1U);
   registry_.Remove(holder);
   EXPECT_EQ(Publish(other, "rank-0", 0, "other-key").generation, 2U);
 }

@@ -99,6 +99,15 @@ TEST_F(NodeLabelerTest, PutsBackWhatSomebodyChanged) {
   EXPECT_EQ(LabelsNow().at("npu-ipc.io/count"), "8");
 }
 
+TEST_F(NodeLabelerTest, LooksAgainOnItsOwn) {
+  options_.look_again = std::chrono::milliseconds(20);
+  Start();
+  ASSERT_TRUE(SetAndWait({{"npu-ipc.io/count", "8"}}));
+  server_.Delete(kNode);  // and the kubelet registers it anew
+  server_.Put(kNode, {{"metadata", {{"labels", {{"kubernetes.io/os", "linux"}}}}}});
+  EXPECT_TRUE(server_.WaitUntil([&] { return LabelsNow().contains("npu-ipc.io/count"); }));
+}
+
 TEST_F(NodeLabelerTest, TriesAgainUntilItWorks) {
   for (const char* verb : {"get", "patch"}) {
     for (const int http_status : {401, 403, 404, 409, 429, 500}) {
