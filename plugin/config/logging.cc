@@ -63,4 +63,8 @@ void StartLogging(const LogSettings& settings, const std::string& program) {
   spdlog::set_default_logger(std::move(logger));
 }
 
+void SetLogLevel(const LogSettings& settings) {
+  spdlog::set_level(spdlog::level::from_str(settings.level));
+}
+
 }  // namespace npu_ipc::config

@@ -21,4 +21,7 @@ void AddLogOptions(Options& options, LogSettings* settings);
 // never a key.
 void StartLogging(const LogSettings& settings, const std::string& program);
 
+// From now on. Any thread.
+void SetLogLevel(const LogSettings& settings);
+
 }  // namespace npu_ipc::config

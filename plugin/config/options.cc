@@ -1,14 +1,16 @@
 #include "plugin/config/options.h"
 
+#include <limits.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cassert>
 #include <charconv>
 #include <utility>
 
 #include <CLI/CLI.hpp>
 
-#include "hal/base/process.h"
+#include "plugin/config/config_file.h"
 
 extern char** environ;
 
@@ -16,6 +18,9 @@ namespace npu_ipc::config {
 namespace {
 
 using nlohmann::json;
+
+constexpr char kNodeNameKey[] = "node.name";
+constexpr char kNodeNameVariable[] = "NODE_NAME";  // of Kubernetes' manifests, by convention
 
 // "kubelet.socketDirectory" in another spelling: `separator` between words, letters through
 // `convert`.
@@ -106,6 +111,22 @@ bool IsServiceLink(const std::string& variable, const std::string& prefix) {
   return false;
 }
 
+// What is not UTF-8 in it is replaced: a message must not fail.
+std::string Printed(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string HostName() {
+  char name[HOST_NAME_MAX + 1] = {};
+  return ::gethostname(name, sizeof(name) - 1) == 0 ? name : "";
+}
+
+std::string ValueOf(const std::map<std::string, std::string>& environment,
+                    const std::string& name) {
+  const auto found = environment.find(name);
+  return found == environment.end() ? "" : found->second;
+}
+
 }  // namespace
 
 Options::Options(std::string program, std::string description, std::string environment_prefix)
@@ -113,7 +134,9 @@ Options::Options(std::string program, std::string description, std::string envir
       description_(std::move(description)),
       environment_prefix_(std::move(environment_prefix)) {}
 
-void Options::AddOption(Option option) {
+template <class T>
+void Options::AddOption(Option option, T* value) {
+  option.save = [value] { return [value, saved = *value] { *value = saved; }; };
   option.flag = Spell(option.key, '-', ::tolower);
   option.variable = environment_prefix_ + "_" + Spell(option.key, '_', ::toupper);
   options_.push_back(std::move(option));
@@ -130,7 +153,7 @@ void Options::Add(const std::string& key, const std::string& description, std::s
   };
   option.set_json = JsonText(option.set_text, option.accepted);
   option.get = [value] { return json(*value); };
-  AddOption(std::move(option));
+  AddOption(std::move(option), value);
 }
 
 void Options::Add(const std::string& key, const std::string& description, bool* value) {
@@ -150,7 +173,7 @@ void Options::Add(const std::string& key, const std::string& description, bool* 
     return Status::Ok();
   };
   option.get = [value] { return json(*value); };
-  AddOption(std::move(option));
+  AddOption(std::move(option), value);
 }
 
 void Options::Add(const std::string& key, const std::string& description,
@@ -174,7 +197,7 @@ void Options::Add(const std::string& key, const std::string& description,
     return Status::Ok();
   };
   option.get = [value] { return json(*value); };
-  AddOption(std::move(option));
+  AddOption(std::move(option), value);
 }
 
 void Options::Add(const std::string& key, const std::string& description, int64_t* value,
@@ -194,7 +217,7 @@ void Options::Add(const std::string& key, const std::string& description, int64_
     return set_text(in.dump());
   };
   option.get = [value] { return json(*value); };
-  AddOption(std::move(option));
+  AddOption(std::move(option), value);
 }
 
 void Options::Add(const std::string& key, const std::string& description, Duration* value,
@@ -211,7 +234,7 @@ void Options::Add(const std::string& key, const std::string& description, Durati
   };
   option.set_json = JsonText(option.set_text, option.accepted);
   option.get = [value] { return json(FormatDuration(*value)); };
-  AddOption(std::move(option));
+  AddOption(std::move(option), value);
 }
 
 void Options::AddChoice(const std::string& key, const std::string& description, std::string* value,
@@ -227,49 +250,99 @@ void Options::AddChoice(const std::string& key, const std::string& description, 
   };
   option.set_json = JsonText(option.set_text, option.accepted);
   option.get = [value] { return json(*value); };
-  AddOption(std::move(option));
+  AddOption(std::move(option), value);
 }
 
-Status Options::ApplyJson(const json& object, const std::string& prefix, const std::string& path) {
+void Options::AddNodeName(std::string* value) {
+  Add(kNodeNameKey,
+      "this node, as the API server calls it: chooses the section of the config file; default: "
+      "NODE_NAME, then the host's name",
+      value);
+  has_nodes_ = true;
+}
+
+void Options::MarkLive(const std::vector<std::string>& keys) {
+  for (const std::string& key : keys) {
+    Option* const option = Find(key);
+    assert(option != nullptr);
+    if (option != nullptr) option->live = true;
+  }
+}
+
+Options::Option* Options::Find(const std::string& key) {
+  const auto found = std::find_if(options_.begin(), options_.end(),
+                                  [&](const Option& option) { return option.key == key; });
+  return found == options_.end() ? nullptr : &*found;
+}
+
+Status Options::ApplyJson(const json& object, const std::string& section, const std::string& prefix,
+                          const std::string& path) {
+  const auto refuse = [&](const std::string& what) {
+    return Status(StatusCode::kInvalidArgument, path + ": " + what);
+  };
   for (const auto& [name, value] : object.items()) {
     const std::string key = prefix + name;
-    const auto option = std::find_if(options_.begin(), options_.end(),
-                                     [&](const Option& o) { return o.key == key; });
-    if (option != options_.end()) {
-      if (Status set = option->set_json(value); !set.ok()) {
-        return {StatusCode::kInvalidArgument,
-                path + ": " + key + ": " + value.dump() + " is not accepted; " + set.message()};
+    if (Option* const option = Find(key); option != nullptr) {
+      if (!section.empty() && key == kNodeNameKey) {
+        return refuse(section + key + ": a node's section cannot name the node");
       }
+      if (Status set = option->set_json(value); !set.ok()) {
+        return refuse(section + key + ": " + Printed(value) + " is not accepted; " + set.message());
+      }
+      option->origin = "file " + path + (section.empty() ? "" : ", " + section + key);
       continue;
     }
     const bool is_section = std::any_of(options_.begin(), options_.end(), [&](const Option& o) {
       return o.key.compare(0, key.size() + 1, key + ".") == 0;
     });
     if (!is_section) {
-      return {StatusCode::kInvalidArgument,
-              path + ": unknown key " + key + "; " + program_ + " --help lists the settings"};
+      return refuse("unknown key " + section + key + "; " + program_ +
+                    " --help lists the settings");
     }
-    if (!value.is_object()) {
-      return {StatusCode::kInvalidArgument, path + ": " + key + " must be an object"};
-    }
-    if (Status nested = ApplyJson(value, key + ".", path); !nested.ok()) return nested;
+    if (!value.is_object()) return refuse(section + key + " must be an object");
+    if (Status nested = ApplyJson(value, section, key + ".", path); !nested.ok()) return nested;
   }
   return Status::Ok();
 }
 
-Status Options::ReadConfigFile(const std::string& path) {
-  const Result<std::string> text = ReadFile(path);
-  if (!text.ok()) return text.status().WithContext("--config");
-  json document;
-  try {
-    document = json::parse(*text);
-  } catch (const json::exception& error) {
-    return {StatusCode::kInvalidArgument, path + " is not valid JSON: " + error.what()};
+Status Options::ApplyNodes(const json& nodes, const std::string& node_name,
+                           const std::string& path) {
+  if (!nodes.is_object()) {
+    return {StatusCode::kInvalidArgument,
+            path + ": nodes must be an object of objects, one for each node that is named"};
   }
-  if (!document.is_object()) {
-    return {StatusCode::kInvalidArgument, path + ": the file must hold one JSON object"};
+  for (const auto& [name, overrides] : nodes.items()) {
+    const std::string section = "nodes." + name;
+    if (!overrides.is_object()) {
+      return {StatusCode::kInvalidArgument, path + ": " + section + " must be an object"};
+    }
+    std::vector<std::function<void()>> restore;
+    for (Option& option : options_) {
+      restore.push_back([set_back = option.save(), &option, origin = option.origin] {
+        set_back();
+        option.origin = origin;
+      });
+    }
+    if (Status applied = ApplyJson(overrides, section + ".", "", path); !applied.ok()) {
+      return applied;
+    }
+    if (name == node_name) continue;
+    for (const std::function<void()>& set_back : restore) set_back();
   }
-  return ApplyJson(document, "", path);
+  return Status::Ok();
+}
+
+Status Options::ApplyFile(const std::string& path, std::string node_name) {
+  Result<json> document = ReadConfigFile(path);
+  if (!document.ok()) return document.status();
+  json nodes = json::object();
+  if (has_nodes_ && document->contains("nodes")) {
+    nodes = std::move((*document)["nodes"]);
+    document->erase("nodes");
+  }
+  if (Status applied = ApplyJson(*document, "", "", path); !applied.ok()) return applied;
+  if (node_name.empty() && has_nodes_) node_name = Find(kNodeNameKey)->get().get<std::string>();
+  return ApplyNodes(nodes, node_name, path);
 }
 
 Status Options::ApplyEnvironment(const std::map<std::string, std::string>& environment) {
@@ -288,6 +361,7 @@ Status Options::ApplyEnvironment(const std::map<std::string, std::string>& envir
       return {StatusCode::kInvalidArgument,
               it->first + ": '" + it->second + "' is not accepted; " + set.message()};
     }
+    option->origin = "environment " + it->first;
   }
   return Status::Ok();
 }
@@ -301,12 +375,30 @@ std::string Options::Help() const {
   }
   text +=
       "  --config=FILE\n      JSON file of the same settings, nested at the dots of their keys\n"
-      "  --print-config\n      print the settings in force as that file, and exit\n"
+      "  --print-config[=origins]\n      print the settings in force as that file, or each with "
+      "where it is from, and exit\n"
       "  --version\n  --help\n\n"
-      "A flag goes before the environment, that before the config file. The variable of --" +
-      options_.front().flag + "\nis " + options_.front().variable + ", its key in the file " +
-      options_.front().key + "; the others follow.\n";
-  return text;
+      "The variable of --" +
+      options_.front().flag + " is " + options_.front().variable + ", its key in the file " +
+      options_.front().key + ";\nthe others follow.\n";
+  if (!has_nodes_) {
+    return text + "Highest first: flag, environment, config file, default.\n";
+  }
+  return text +
+         "Highest first: flag, environment, the config file's section for this node, the rest of "
+         "the file, default.\n"
+         "The section of node-a is {\"nodes\": {\"node-a\": {...}}}, with the same keys.\n"
+         "SIGHUP reads the file again: what can be changed is, the rest is logged as needing a "
+         "restart.\n";
+}
+
+Status Options::ApplyFlag(Option& option, const std::string& value) {
+  if (Status set = option.set_text(value); !set.ok()) {
+    return {StatusCode::kInvalidArgument,
+            "--" + option.flag + ": '" + value + "' is not accepted; " + set.message()};
+  }
+  option.origin = "flag --" + option.flag;
+  return Status::Ok();
 }
 
 Result<Parsed> Options::Parse(int argc, const char* const* argv,
@@ -315,10 +407,11 @@ Result<Parsed> Options::Parse(int argc, const char* const* argv,
   CLI::App app;
   app.set_help_flag();
   std::string config_file;
-  bool show_help = false, show_version = false, print_config = false;
+  std::string print_config;
+  bool show_help = false, show_version = false;
   app.add_flag("-h,--help", show_help);
   app.add_flag("--version", show_version);
-  app.add_flag("--print-config", print_config);
+  CLI::Option* const print = app.add_option("--print-config", print_config)->expected(0, 1);
   app.add_option("--config", config_file);
   std::vector<std::string> flag_values(options_.size());
   std::vector<CLI::Option*> flags;
@@ -336,23 +429,61 @@ Result<Parsed> Options::Parse(int argc, const char* const* argv,
   if (show_help) return Parsed{true, help};
   if (show_version) return Parsed{true, program_ + " " + NPU_IPC_VERSION + "\n"};
 
-  const auto named = environment.find(environment_prefix_ + "_CONFIG");
-  if (config_file.empty() && named != environment.end()) config_file = named->second;
+  std::string node_name;  // unless the file is to say it
+  if (Option* const option = has_nodes_ ? Find(kNodeNameKey) : nullptr; option != nullptr) {
+    const std::string value = flag_values[static_cast<size_t>(option - options_.data())];
+    const std::string inherited = ValueOf(environment, kNodeNameVariable);
+    node_name = !value.empty() ? value : ValueOf(environment, option->variable);
+    if (node_name.empty()) node_name = inherited;
+    if (Status set = option->set_text(HostName()); !set.ok()) return set;
+    option->origin = "host's name";
+  }
+  if (config_file.empty()) config_file = ValueOf(environment, environment_prefix_ + "_CONFIG");
   if (!config_file.empty()) {
-    if (Status read = ReadConfigFile(config_file); !read.ok()) return read;
+    if (Status read = ApplyFile(config_file, node_name); !read.ok()) return read;
+  }
+  if (!node_name.empty()) {
+    Option& option = *Find(kNodeNameKey);
+    if (Status set = option.set_text(node_name); !set.ok()) return set;
+    option.origin = std::string("environment ") + kNodeNameVariable;
   }
   if (Status applied = ApplyEnvironment(environment); !applied.ok()) return applied;
   for (size_t i = 0; i < options_.size(); ++i) {
     if (flags[i]->count() == 0) continue;
     const bool bare_switch = options_[i].is_switch && flag_values[i].empty();
-    const std::string value = bare_switch ? "true" : flag_values[i];
-    if (Status set = options_[i].set_text(value); !set.ok()) {
-      return Status(StatusCode::kInvalidArgument, "--" + options_[i].flag + ": '" + value +
-                                                      "' is not accepted; " + set.message());
+    if (Status set = ApplyFlag(options_[i], bare_switch ? "true" : flag_values[i]); !set.ok()) {
+      return set;
     }
   }
-  if (print_config) return Parsed{true, Effective().dump(2) + "\n"};
-  return Parsed{};
+  if (print->count() == 0) return Parsed{};
+  if (print_config.empty()) return Parsed{true, Effective().dump(2) + "\n"};
+  if (print_config == "origins") return Parsed{true, Origins()};
+  return Status(StatusCode::kInvalidArgument,
+                "--print-config: '" + print_config + "' is not accepted; accepted: origins");
+}
+
+std::string Options::Origins() const {
+  std::string text;
+  for (const Option& option : options_) {
+    text += option.key + " = " + Printed(option.get()) + "  (" + option.origin + ")\n";
+  }
+  return text;
+}
+
+Changes Options::Adopt(const Options& in_force) {
+  Changes changes;
+  for (Option& option : options_) {
+    const auto before = std::find_if(in_force.options_.begin(), in_force.options_.end(),
+                                     [&](const Option& o) { return o.key == option.key; });
+    if (before == in_force.options_.end() || option.get() == before->get()) continue;
+    const std::string change =
+        option.key + ": " + Printed(before->get()) + " -> " + Printed(option.get());
+    (option.live ? changes.live : changes.restart).push_back(change);
+    if (option.live) continue;
+    // Accepted before, so accepted again.
+    if (Status kept = option.set_json(before->get()); kept.ok()) option.origin = before->origin;
+  }
+  return changes;
 }
 
 json Options::Effective() const {

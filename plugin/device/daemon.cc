@@ -22,11 +22,7 @@ Result<std::unique_ptr<Daemon>> Daemon::Create(EventLoop& loop, const Settings& 
   std::unique_ptr<Daemon> daemon(new Daemon(loop, settings, std::move(open)));
   daemon->library_changes_ = std::move(*library);
   daemon->session_ = std::move(*session);
-  daemon->injection_ = std::make_unique<NodeInjection>(
-      loop, settings.injection,
-      NodeInjection::Places{settings.driver, settings.kubelet.directory, settings.library.store,
-                            daemon->library_changes_.mounts.front().host_path},
-      [daemon = daemon.get()] { daemon->RefreshInjection(); });
+  daemon->WatchInjection();
   daemon->monitor_.SetOnLook(
       [raw = daemon.get()](const Snapshot& snapshot, const Observation* observation) {
         raw->view_.OnLook(snapshot, observation, *raw->session_);
@@ -70,9 +66,37 @@ Status Daemon::Offer(const std::shared_ptr<NpuResource>& resource) {
   return session_->Add(std::make_shared<kubelet::RecordedResource>(resource, record));
 }
 
+void Daemon::WatchInjection() {
+  injection_ = std::make_unique<NodeInjection>(
+      loop_, settings_.injection,
+      NodeInjection::Places{settings_.driver, settings_.kubelet.directory, settings_.library.store,
+                            library_changes_.mounts.front().host_path},
+      [this] { RefreshInjection(); });
+}
+
+void Daemon::Reload(const config::Start& start) {
+  const Result<Settings> next = device::Reload(start, settings_);
+  if (next.ok()) {
+    Apply(*next);
+  } else {
+    spdlog::error("the settings stay as they are: reason={}", next.status().message());
+  }
+  spdlog::info("looking anew at what the host has for containers");
+  RefreshInjection();
+}
+
+void Daemon::Apply(const Settings& settings) {
+  settings_ = settings;
+  config::SetLogLevel(settings_.log);
+  monitor_.Apply(settings_.health);
+  if (pod_resources_watch_ != nullptr) {
+    pod_resources_watch_->SetInterval(settings_.pod_resources.interval);
+  }
+  WatchInjection();
+}
+
 void Daemon::RefreshInjection() {
   if (monitor_.snapshot() == nullptr) return;  // the first one will look
-  spdlog::info("looking anew at what the host has for containers");
   OnSnapshot(*monitor_.snapshot());
 }
 

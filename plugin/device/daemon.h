@@ -36,19 +36,23 @@ class Daemon {
   // Not ok once something has failed that waiting does not mend: the loop was stopped.
   const Status& failure() const { return failure_; }
   const kubelet::KubeletSession& session() const { return *session_; }
-  // Looks anew at what the host has for containers: the driver's files may be others now.
-  void RefreshInjection();
+  // Reads the settings again, puts in force what can be changed now, and looks anew at what the host has for
+  // containers: the driver's files may be others too. Settings with a mistake change nothing, and are logged.
+  void Reload(const config::Start& start);
   // Who holds which device.
   const kubelet::AllocationTracker& allocations() const { return *allocations_; }
 
  private:
   Daemon(EventLoop& loop, const Settings& settings, DevicePoller::OpenDeviceManager open);
 
+  void Apply(const Settings& settings);
+  void WatchInjection();
+  void RefreshInjection();
   void OnSnapshot(const Snapshot& snapshot);
   Status Offer(const std::shared_ptr<NpuResource>& resource);
 
   EventLoop& loop_;
-  const Settings settings_;
+  Settings settings_;
   Status failure_;
   injection::ContainerChanges library_changes_;
   std::unique_ptr<NodeInjection> injection_;

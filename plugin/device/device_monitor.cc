@@ -38,6 +38,15 @@ DeviceMonitor::~DeviceMonitor() {
 
 void DeviceMonitor::Start() { Tick(); }
 
+void DeviceMonitor::Apply(const MonitorSettings& settings) {
+  settings_ = settings;
+  table_.SetFaults(settings.faults);
+  poller_.SetSharing(settings.sharing);
+  look_again_ = poller_.BusyFor().has_value();  // that look is by the settings before
+  loop_.Cancel(timer_);
+  Tick();
+}
+
 void DeviceMonitor::Tick() {
   timer_ = loop_.RunAfter(settings_.poll_interval, [this] { Tick(); });
   const std::optional<Duration> busy = poller_.BusyFor();

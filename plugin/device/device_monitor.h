@@ -40,6 +40,9 @@ class DeviceMonitor {
   // Takes the first look, and goes on from there.
   void Start();
 
+  // These hold from now on, but for the thresholds, which stay; looks at once. Not before Start().
+  void Apply(const MonitorSettings& settings);
+
   const std::shared_ptr<const Snapshot>& snapshot() const { return published_; }
 
  private:
@@ -50,7 +53,7 @@ class DeviceMonitor {
   void Publish(const Observation* observation);
 
   EventLoop& loop_;
-  const MonitorSettings settings_;
+  MonitorSettings settings_;
   const std::function<void(const std::shared_ptr<const Snapshot>&)> on_change_;
   OnLook on_look_;
   const std::shared_ptr<DeviceMonitor*>

@@ -78,8 +78,8 @@ struct DevicePoller::Shared {
       : open(std::move(open_manager)),
         deliver(std::move(deliver_to)),
         clock(used_clock),
-        sharing(sharing_settings),
-        on_fault(std::move(fault_handler)) {}
+        on_fault(std::move(fault_handler)),
+        sharing(sharing_settings) {}
 
   // Opens the driver and asks for its faults where that is still to be done, then looks. The thread's alone.
   Observation TakeALook();
@@ -88,10 +88,10 @@ struct DevicePoller::Shared {
   const OpenDeviceManager open;
   const Deliver deliver;
   const Clock& clock;
-  const SharingSettings sharing;
   const hal::FaultHandler on_fault;
 
   mutable std::mutex mutex;
+  SharingSettings sharing;  // guarded by mutex
   std::condition_variable changed;
   bool asked = false;
   bool stopping = false;
@@ -124,7 +124,12 @@ Observation DevicePoller::Shared::TakeALook() {
     manager = std::move(*opened);
   }
   if (!subscribed && on_fault) Subscribe();
-  return LookAt(*manager, sharing, &links);
+  SharingSettings used;
+  {
+    const std::lock_guard lock(mutex);
+    used = sharing;
+  }
+  return LookAt(*manager, used, &links);
 }
 
 DevicePoller::DevicePoller(OpenDeviceManager open, Deliver deliver, const Clock& clock,
@@ -145,6 +150,11 @@ DevicePoller::~DevicePoller() {
   } else {
     shared_->thread.detach();
   }
+}
+
+void DevicePoller::SetSharing(const SharingSettings& sharing) {
+  const std::lock_guard lock(shared_->mutex);
+  shared_->sharing = sharing;
 }
 
 void DevicePoller::Poll() {

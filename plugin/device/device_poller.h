@@ -41,6 +41,9 @@ class DevicePoller {
 
   static constexpr Duration kStopGrace = std::chrono::seconds(2);
 
+  // From the next look on.
+  void SetSharing(const SharingSettings& sharing);
+
   // Asks for one look. Nothing, while one is under way.
   void Poll();
 

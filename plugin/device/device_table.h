@@ -72,6 +72,9 @@ class DeviceTable {
   // another one than before.
   bool ObserveHang(const std::string& problem);
 
+  // Judges by these from the next look on.
+  void SetFaults(const FaultTable& faults) { faults_ = faults; }
+
   std::shared_ptr<const Snapshot> snapshot() const { return snapshot_; }
 
  private:
@@ -92,7 +95,7 @@ class DeviceTable {
   bool Publish(std::string problem);
 
   const HealthThresholds thresholds_;
-  const FaultTable faults_;
+  FaultTable faults_;
   LinkTable links_;  // as last seen; those of a device that vanished are kept, as it is
   std::map<uint32_t, Entry> entries_;  // by physical id
   std::shared_ptr<const Snapshot> snapshot_;

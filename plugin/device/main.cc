@@ -17,10 +17,9 @@ int Fail(const Status& status) {
 
 int Main(int argc, char** argv) {
   Settings settings;
-  config::Options options("npu-device-plugin", "Offers the node's Ascend NPUs to the kubelet.",
-                          "NPU_DEVICE_PLUGIN");
-  AddOptions(options, &settings);
-  const Result<config::Parsed> parsed = options.Parse(argc, argv, config::ProcessEnvironment());
+  config::Options options = DeclareOptions(&settings);
+  const config::Start start = config::Start::Of(argc, argv);
+  const Result<config::Parsed> parsed = config::Parse(options, start);
   if (!parsed.ok()) return Fail(parsed.status());
   if (parsed->exit_now) {
     fputs(parsed->text.c_str(), stdout);
@@ -41,7 +40,7 @@ int Main(int argc, char** argv) {
   Daemon* running = nullptr;
   const Status signals = (*loop)->OnSignals({SIGTERM, SIGINT, SIGHUP}, [&](int signal) {
     if (signal == SIGHUP) {
-      if (running != nullptr) running->RefreshInjection();
+      if (running != nullptr) running->Reload(start);
       return;
     }
     spdlog::info("stopping: signal={}", signal);

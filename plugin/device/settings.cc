@@ -11,6 +11,7 @@ using std::chrono::milliseconds;
 
 void AddOptions(config::Options& options, Settings* settings) {
   config::AddLogOptions(options, &settings->log);
+  options.AddNodeName(&settings->node_name);
   options.Add("dryRun",
               "look at the driver once, print what would be advertised and an example of what a "
               "container would get, "
@@ -77,6 +78,18 @@ void AddOptions(config::Options& options, Settings* settings) {
   options.Add("deviceView.socket",
               "where what is known of the devices is served to the broker; 'off': nowhere",
               &settings->device_view_socket);
+  // The others are of sockets, of names that the kubelet knows, and of files that running pods rely on.
+  options.MarkLive({"log.level", "kubelet.podResourcesInterval", "health.pollInterval",
+                    "health.hangTimeout", "health.faultTable", "sharing.replicas",
+                    "sharing.manageDeviceShare", "driver.directory", "driver.hostRoot",
+                    "injection.mode", "injection.keepVersions"});
+}
+
+config::Options DeclareOptions(Settings* settings) {
+  config::Options options("npu-device-plugin", "Offers the node's Ascend NPUs to the kubelet.",
+                          "NPU_DEVICE_PLUGIN");
+  AddOptions(options, settings);
+  return options;
 }
 
 Status Validate(const Settings& settings) {
@@ -102,11 +115,19 @@ const std::string& ResourceName(const Settings& settings, hal::ChipFamily family
 
 Status Complete(Settings* settings) {
   settings->health.sharing.needed = settings->replicas > 1;
+  settings->health.faults = FaultTable();
   if (settings->fault_table.empty()) return Status::Ok();
   Result<FaultTable> table = FaultTable::Read(settings->fault_table);
   if (!table.ok()) return table.status().WithContext("health.faultTable");
   settings->health.faults = std::move(*table);
   return Status::Ok();
+}
+
+Result<Settings> Reload(const config::Start& start, const Settings& in_force) {
+  return config::Reload(start, in_force, DeclareOptions, [](Settings* settings) {
+    const Status valid = Validate(*settings);
+    return valid.ok() ? Complete(settings) : valid;
+  });
 }
 
 }  // namespace npu_ipc::device

@@ -5,6 +5,7 @@
 
 #include "plugin/config/logging.h"
 #include "plugin/config/options.h"
+#include "plugin/config/reload.h"
 #include "plugin/device/device_monitor.h"
 #include "plugin/device/node_injection.h"
 #include "plugin/device_view/socket.h"
@@ -16,6 +17,7 @@
 namespace npu_ipc::device {
 
 struct Settings {
+  std::string node_name;  // chooses the section of the config file
   config::LogSettings log;
   bool dry_run = false;         // print what would be offered, and exit
   std::string output = "text";  // of that: or json
@@ -33,8 +35,10 @@ struct Settings {
   std::string device_view_socket = device_view::kDefaultSocket;
 };
 
-// Declares them all; `settings` must outlive `options`.
+// Declares them all, and which can be changed while the daemon runs; `settings` must outlive `options`.
 void AddOptions(config::Options& options, Settings* settings);
+// The same, of the program's own name.
+config::Options DeclareOptions(Settings* settings);
 
 // What Options cannot see by itself. kInvalidArgument names the key.
 Status Validate(const Settings& settings);
@@ -44,5 +48,8 @@ const std::string& ResourceName(const Settings& settings, hal::ChipFamily family
 
 // Fills in what follows from the settings: reads the fault table. The error names the key.
 Status Complete(Settings* settings);
+
+// What SIGHUP does: reads the settings again, as config::Reload() does.
+Result<Settings> Reload(const config::Start& start, const Settings& in_force);
 
 }  // namespace npu_ipc::device

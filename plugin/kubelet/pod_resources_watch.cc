@@ -13,6 +13,7 @@ PodResourcesWatch::PodResourcesWatch(const PodResourcesSettings& settings,
       tracker_(std::move(tracker)),
       clock_(clock),
       client_(settings.socket, settings.timeout),
+      interval_(settings.interval),
       thread_([this] { Run(); }) {}
 
 PodResourcesWatch::~PodResourcesWatch() {
@@ -31,6 +32,20 @@ void PodResourcesWatch::AskSoon() {
     asked_ = true;
   }
   changed_.notify_all();
+}
+
+void PodResourcesWatch::SetInterval(Duration interval) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(interval_, interval) == interval) return;
+    asked_ = true;  // the wait under way may be a much longer one
+  }
+  changed_.notify_all();
+}
+
+Duration PodResourcesWatch::Interval() {
+  const std::lock_guard lock(mutex_);
+  return interval_;
 }
 
 void PodResourcesWatch::Run() {
@@ -53,10 +68,10 @@ void PodResourcesWatch::Run() {
     }
     if (answer.ok()) {
       retry = at_least = settings_.unsettled_interval;
-      delay = tracker_->Unsettled() ? settings_.unsettled_interval : settings_.interval;
+      delay = tracker_->Unsettled() ? settings_.unsettled_interval : Interval();
     } else {
       delay = at_least = retry;
-      retry = std::min(2 * retry, settings_.interval);
+      retry = std::min(2 * retry, Interval());
     }
   }
 }

@@ -35,11 +35,16 @@ class PodResourcesWatch {
   // Something was allocated: does not wait for the interval's end. Any thread; returns at once.
   void AskSoon();
 
+  // Instead of settings.interval, from the next answer on. Any thread; returns at once.
+  void SetInterval(Duration interval);
+
  private:
   void Run();
   bool Stopping();
   // Waits for `delay`, or, once `at_least` has passed, until somebody asks. False: stopping.
   bool Wait(Duration delay, Duration at_least);
+
+  Duration Interval();
 
   const PodResourcesSettings settings_;
   const std::shared_ptr<AllocationTracker> tracker_;
@@ -50,6 +55,7 @@ class PodResourcesWatch {
   std::condition_variable changed_;
   bool asked_ = false;     // guarded by mutex_
   bool stopping_ = false;  // guarded by mutex_
+  Duration interval_;      // guarded by mutex_
   std::thread thread_;
 };
 

@@ -147,6 +147,20 @@ INSTANTIATE_TEST_SUITE_P(
     All, Mistakes,
     testing::Values(
         Mistake{"NotJson", "{", nullptr, nullptr, {"config.json", "not valid JSON"}},
+        Mistake{"TwiceTheSameKey",
+                R"({"share": {"ids": 1, "ids": 2}})",
+                nullptr,
+                nullptr,
+                {"config.json", "share.ids is there twice"}},
+        Mistake{"TwiceTheSameSection",
+                R"({"share": {"ids": 1}, "share": {"ids": 2}})",
+                nullptr,
+                nullptr,
+                {"share is there twice"}},
+        Mistake{
+            "NodesWhereThereAreNone", R"({"nodes": {}})", nullptr, nullptr, {"unknown key nodes"}},
+        Mistake{"NotUtf8", "{\"mode\": \"\xff\"}", nullptr, nullptr, {"not valid JSON"}},
+        Mistake{"WaysToPrint", nullptr, "--print-config=yaml", nullptr, {"'yaml'", "origins"}},
         Mistake{"NotAnObject", "[]", nullptr, nullptr, {"one JSON object"}},
         Mistake{
             "UnknownKey", R"({"share": {"idz": 1}})", nullptr, nullptr, {"unknown key share.idz"}},

@@ -93,6 +93,56 @@ TEST_F(DevicePluginProgramTest, LooksAnewAtTheDriversFilesWhenTold) {
   EXPECT_EQ(ExitCode(program), 0) << Log();
 }
 
+TEST_F(DevicePluginProgramTest, ReadsItsSettingsAgainWhenTold) {
+  const auto write = [&](const std::string& text) {
+    std::ofstream(directory_.Path("config.json")) << text;
+  };
+  const auto logs = [&](const std::string& text) {
+    return WaitUntil([&] { return Log().find(text) != std::string::npos; });
+  };
+  write(R"({"nodes": {"node-a": {"sharing": {"replicas": 1}}}})");
+  ChildProcess program = Start(
+      NPU_IPC_MINIMAL_DCMI, {"--config=" + directory_.Path("config.json"), "--node-name=node-a"});
+  ASSERT_TRUE(kubelet_->WaitForHealthyDevices(kResource, 1).ok()) << Log();
+
+  write(R"({"log": {"level": "bad"}, "sharing": {"replicas": 3}})");
+  program.Signal(SIGHUP);
+  EXPECT_TRUE(logs("the settings stay as they are")) << Log();
+  EXPECT_THAT(Log(), HasSubstr("log.level"));
+  EXPECT_EQ(kubelet_->Devices(kResource).size(), 1u);
+
+  write(R"({"resources": {"ascend910b": "example.com/other"},
+            "nodes": {"node-a": {"sharing": {"replicas": 3}, "log": {"level": "debug"}}}})");
+  program.Signal(SIGHUP);
+  EXPECT_TRUE(
+      kubelet_->WaitForDevices(kResource, [](const auto& all) { return all.size() == 3; }).ok())
+      << Log();
+  EXPECT_TRUE(logs("setting changed: sharing.replicas: 1 -> 3")) << Log();
+  EXPECT_TRUE(logs(R"(setting changed: log.level: "info" -> "debug")")) << Log();
+  EXPECT_TRUE(logs("setting needs a restart, left as it was: resources.ascend910b")) << Log();
+  EXPECT_TRUE(kubelet_->Devices("example.com/other").empty());
+
+  std::filesystem::remove(directory_.Path("config.json"));
+  program.Signal(SIGHUP);
+  EXPECT_TRUE(logs("No such file")) << Log();
+  program.Signal(SIGTERM);
+  EXPECT_EQ(ExitCode(program), 0) << Log();
+}
+
+TEST_F(DevicePluginProgramTest, IdlesUntilTheDriverArrives) {
+  const std::string library = directory_.Path("libdcmi.so");
+  ChildProcess program = Start(library);
+  EXPECT_TRUE(WaitUntil([&] { return Log().find("no devices, idling") != std::string::npos; }));
+  EXPECT_THAT(Log(), HasSubstr(library)) << "does not say what is missing";
+  EXPECT_TRUE(program.Running());
+  std::filesystem::copy_file(NPU_IPC_MINIMAL_DCMI, library + ".new");
+  std::filesystem::rename(library + ".new", library);
+  EXPECT_TRUE(kubelet_->WaitForHealthyDevices(kResource, 1).ok()) << Log();
+  EXPECT_TRUE(program.Running());
+  program.Signal(SIGTERM);
+  EXPECT_EQ(ExitCode(program), 0) << Log();
+}
+
 TEST_F(DevicePluginProgramTest, KnowsItsDevicesAgainAfterItWasKilled) {
   ChildProcess program = Start(NPU_IPC_MINIMAL_DCMI);
   ASSERT_TRUE(kubelet_->WaitForHealthyDevices(kResource, 1).ok()) << Log();
