@@ -89,8 +89,10 @@ void NodeView::TakeDevices(const Snapshot& snapshot) {
 }
 
 void NodeView::TakeAllocations() {
+  // Kept while it is read: an Allocate on another thread replaces it.
+  const std::shared_ptr<const kubelet::AllocationSnapshot> snapshot = allocations_.snapshot();
   std::vector<device_view::HeldDevices> held;
-  for (const kubelet::Allocation& allocation : allocations_.snapshot()->allocations) {
+  for (const kubelet::Allocation& allocation : snapshot->allocations) {
     device_view::HeldDevices& added = held.emplace_back();
     added.resource = allocation.resource;
     added.device_ids = allocation.device_ids;

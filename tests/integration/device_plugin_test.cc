@@ -55,6 +55,12 @@ TEST_F(DevicePlugin, GivesDirectoriesThatAContainerCannotChange) {
   EXPECT_THAT(StartMember("next", "weights", 1).Do("whoami"), IsOk());
 }
 
+// Each is recorded on gRPC's thread while the daemon's own describes those before it.
+TEST_F(DevicePlugin, AnswersAllocatesInQuickSuccession) {
+  for (int i = 0; i < 400; ++i) Allocation(i % 8);
+  EXPECT_TRUE(node().device_plugin().Running()) << node().Log("device-plugin");
+}
+
 TEST_F(DevicePlugin, SharesACardWithNoSecondContainer) {
   RemoteParty first = StartMember("first", "weights", 0);
   const PodRecord pod = NewPod("second", "weights");
