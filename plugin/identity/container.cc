@@ -14,7 +14,7 @@ Result<ContainerCgroup> ContainerOf(const PeerProcess& process) {
     return Status(StatusCode::kUnavailable, name + " ended while its cgroup was read");
   }
   if (!text.ok()) return text.status();
-  const Result<ContainerCgroup> container = ParseCgroup(*text);
+  Result<ContainerCgroup> container = ParseCgroup(*text);
   if (!container.ok()) return container.status().WithContext(name);
   return container;
 }

@@ -54,7 +54,7 @@ class ProcessState {
   static void DeviceClosed(uint32_t physical_device);
 
   const pid_t owner_;
-  ProcessState* const inherited_;  // kept reachable, never touched
+  [[maybe_unused]] ProcessState* const inherited_;  // kept reachable, never touched
 };
 
 }  // namespace npu_ipc::sim
