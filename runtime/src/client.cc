@@ -342,6 +342,11 @@ Connection* Client::AcquireConnection(uint64_t* id) {
   return connection_ == nullptr ? nullptr : connection_->Acquire();
 }
 
+Connection* Client::AcquireConnectionOf(uint64_t id) {
+  MutexLock lock(mutex_);
+  return connection_ != nullptr && connection_id_ == id ? connection_->Acquire() : nullptr;
+}
+
 uint64_t Client::CurrentConnectionId() {
   MutexLock lock(mutex_);
   return connection_id_;
@@ -444,12 +449,9 @@ npu_ipc_status Client::Request(PendingRequest* request, Deadline deadline) {
 
 npu_ipc_status Client::RequestOver(uint64_t connection_id, PendingRequest* request,
                                    Deadline deadline) {
-  uint64_t current_id = 0;
-  Connection* const connection = AcquireConnection(&current_id);
+  Connection* const connection = AcquireConnectionOf(connection_id);
   npu_ipc_status status = NPU_IPC_DISCONNECTED;
-  if (connection != nullptr && current_id == connection_id) {
-    status = Exchange(connection, request, deadline);
-  }
+  if (connection != nullptr) status = Exchange(connection, request, deadline);
   if (status == NPU_IPC_OK) {
     status = Conclude(connection, *request);
   } else if (status == NPU_IPC_TIMED_OUT) {
@@ -464,15 +466,12 @@ npu_ipc_status Client::RequestOver(uint64_t connection_id, PendingRequest* reque
 }
 
 npu_ipc_status Client::Tell(uint64_t connection_id, const void* message, size_t bytes) {
-  uint64_t current_id = 0;
-  Connection* const connection = AcquireConnection(&current_id);
-  npu_ipc_status status = NPU_IPC_DISCONNECTED;
-  if (connection != nullptr && current_id == connection_id) {
-    status = connection->Send(message, bytes, Deadline::After(timeout_ms_));
-    // A broker that does not read for that long cannot be told in order any more.
-    if (status != NPU_IPC_OK) LoseConnection(connection, NPU_IPC_DISCONNECTED);
-  }
-  if (connection != nullptr) connection->Release();
+  Connection* const connection = AcquireConnectionOf(connection_id);
+  if (connection == nullptr) return NPU_IPC_DISCONNECTED;
+  const npu_ipc_status status = connection->Send(message, bytes, Deadline::After(timeout_ms_));
+  // A broker that does not read for that long cannot be told in order any more.
+  if (status != NPU_IPC_OK) LoseConnection(connection, NPU_IPC_DISCONNECTED);
+  connection->Release();
   return status;
 }
 

@@ -113,6 +113,8 @@ class Client {
   npu_ipc_status Conclude(Connection* connection, const PendingRequest& request);
   // The current connection, with a reference, or null.
   Connection* AcquireConnection(uint64_t* id);
+  // The same, or null where the current one is not `id`.
+  Connection* AcquireConnectionOf(uint64_t id);
   uint64_t CurrentConnectionId();
   // Gives an answer to the request that waits for it. kNobody: none does.
   enum class Delivery { kDone, kNobody, kWrongType };
