@@ -69,14 +69,10 @@ constexpr char kBadName[] = "a name or a group is empty, or longer than 127 byte
 constexpr char kBadStruct[] = "struct_bytes is not set: give it sizeof the struct";
 
 const char* PublishMistake(const PublishRequest& request) {
-  if (!ValidName(request.name) || (request.group[0] != '\0' && !ValidName(request.group))) {
-    return kBadName;
-  }
   if (request.base == nullptr || request.bytes == 0) return "no memory: a null pointer or 0 bytes";
   if (reinterpret_cast<uintptr_t>(request.base) % kPageBytes != 0) {
     return "the pointer is not aligned to a page: publish the whole allocation, as aclrtMalloc "
-           "gave "
-           "it, and use view_offset for a part of it";
+           "gave it, and use view_offset for a part of it";
   }
   if (request.view_offset >= request.bytes ||
       request.view_bytes > request.bytes - request.view_offset) {
@@ -90,13 +86,13 @@ npu_ipc_status Publish(Client* client, const char* name, void* base, size_t byte
   npu_ipc_publish_options options = {};
   if (region == nullptr) return Invalid(client, "region is null");
   if (!ReadOptions(given, &options)) return Invalid(client, kBadStruct);
+  if (!ValidName(name) || !ValidGroup(options.group)) return Invalid(client, kBadName);
   PublishRequest request = {name,
                             options.group == nullptr ? "" : options.group,
                             base,
                             bytes,
                             options.view_offset,
                             options.view_bytes};
-  if (options.group != nullptr && !ValidGroup(options.group)) return Invalid(client, kBadName);
   const char* const mistake = PublishMistake(request);
   if (mistake != nullptr) return Invalid(client, mistake);
   if (request.view_bytes == 0) request.view_bytes = bytes - options.view_offset;
