@@ -129,7 +129,7 @@ Reply ApiClient::Patch(const ObjectPath& path, const PatchOptions& options, cons
   return Send("patch " + Describe(path), request, call);
 }
 
-Reply ApiClient::ListPages(const ObjectPath& collection, QueryParameters parameters,
+Reply ApiClient::ListPages(const ObjectPath& collection, const QueryParameters& parameters,
                            const CallOptions& call, Listing* listing) {
   const std::string operation = "list " + Describe(collection);
   listing->items.clear();

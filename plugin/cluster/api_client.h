@@ -119,8 +119,8 @@ class ApiClient {
                               const HttpStream* stream);
   Result<HttpAnswer> SendWithToken(const HttpRequest& request, CallSupervisor::Call& call,
                                    const HttpStream* stream, Secret* sent_token);
-  Reply ListPages(const ObjectPath& collection, QueryParameters parameters, const CallOptions& call,
-                  Listing* listing);
+  Reply ListPages(const ObjectPath& collection, const QueryParameters& parameters,
+                  const CallOptions& call, Listing* listing);
 
   const ClusterConfig config_;
   CallSupervisor supervisor_;
