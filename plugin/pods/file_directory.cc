@@ -60,8 +60,6 @@ DirectoryState FilePodDirectory::state() const {
 
 void FilePodDirectory::OnChange(Listener listener) { listener_ = std::move(listener); }
 
-void FilePodDirectory::Refresh() { Read(); }
-
 // The directory that names the file, and the one that a symlink leads to. Adding a watch that is
 // there already changes nothing.
 Status FilePodDirectory::WatchDirectories() {
@@ -85,7 +83,7 @@ void FilePodDirectory::DrainEvents() {
   while (::read(inotify_.get(), buffer, sizeof(buffer)) > 0) {
   }
   // Whatever happened (an overflow of the queue too), the file itself says whether it is another.
-  if (FileDiffers()) Read();
+  if (FileDiffers()) Refresh();
 }
 
 bool FilePodDirectory::FileDiffers() {
@@ -96,7 +94,7 @@ bool FilePodDirectory::FileDiffers() {
          !SameTime(now.st_ctim, last_read_.st_ctim);
 }
 
-void FilePodDirectory::Read() {
+void FilePodDirectory::Refresh() {
   // Looked at before it is read: a write meanwhile makes it differ again.
   if (::stat(path_.c_str(), &last_read_) != 0) last_read_ = {};
   std::vector<std::string> changed;

@@ -37,7 +37,6 @@ class FilePodDirectory final : public PodDirectory {
   Status WatchDirectories();
   void DrainEvents();
   bool FileDiffers();
-  void Read();
 
   EventLoop& loop_;
   const std::string path_;
