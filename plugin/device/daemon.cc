@@ -103,6 +103,7 @@ void Daemon::RefreshInjection() {
 void Daemon::OnSnapshot(const Snapshot& snapshot) {
   // Looked at anew each time: the driver may have been installed since.
   const NodeInjection::Prepared prepared = injection_->Prepare(snapshot.devices);
+  view_.HoldBack(prepared.status);
   injection::ContainerChanges base = library_changes_;
   injection::Append(base, prepared.common);
 

@@ -84,6 +84,15 @@ void DeviceMonitor::Publish(const Observation* observation) {
   if (on_look_) on_look_(*published_, observation);
 }
 
+static void LogDegradation(const SchedulableDevice& device) {
+  if (device.degraded.empty()) {
+    spdlog::info("device is no longer degraded: id={}", device.id);
+  } else {
+    spdlog::warn("device is degraded, containers still get it: id={} faults={}", device.id,
+                 device.degraded);
+  }
+}
+
 void LogDifferences(const Snapshot& before, const Snapshot& after) {
   if (before.problem != after.problem) {
     if (after.problem.empty()) {
@@ -107,6 +116,8 @@ void LogDifferences(const Snapshot& before, const Snapshot& after) {
                   "device health changed: id={} healthy={} reason={}", device.id, device.healthy,
                   device.reason);
     }
+    const std::string degraded = found == known.end() ? "" : found->second->degraded;
+    if (degraded != device.degraded) LogDegradation(device);
   }
 }
 

@@ -35,7 +35,7 @@ hal::LinkType LinkBetween(const LinkTable& links, uint32_t physical_id_a, uint32
 
 bool SchedulableDevice::operator==(const SchedulableDevice& other) const {
   return id == other.id && healthy == other.healthy && reason == other.reason &&
-         Fields(hardware) == Fields(other.hardware);
+         degraded == other.degraded && Fields(hardware) == Fields(other.hardware);
 }
 
 DeviceTable::DeviceTable(const HealthThresholds& thresholds, FaultTable faults)
@@ -64,6 +64,7 @@ void DeviceTable::JudgePresent(Entry& entry, const Observation& observation) con
   if (!health->second.ok()) {
     return Judge(entry, Verdict::kUnanswered, health->second.status().message());
   }
+  entry.device.degraded = faults_.Degradation(*health->second);
   const std::string fault = faults_.Judge(*health->second);
   if (!fault.empty()) return Judge(entry, Verdict::kBad, fault);
   if (sharing == observation.sharing.end() || sharing->second.ok()) {

@@ -27,7 +27,8 @@ struct SchedulableDevice {
   std::string id;
   hal::Device hardware;  // as it was last seen
   bool healthy = false;
-  std::string reason;  // why it is not healthy, for a person
+  std::string reason;    // why it is not healthy, for a person
+  std::string degraded;  // the codes of faults that leave it usable; "" where there are none
   bool operator==(const SchedulableDevice&) const;
 };
 

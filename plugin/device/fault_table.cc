@@ -34,13 +34,15 @@ std::optional<FaultEffect> ParseEffect(const json& value) {
   return std::nullopt;
 }
 
+std::string CodeText(uint32_t code) {
+  char digits[9] = {};
+  std::to_chars(digits, digits + sizeof(digits) - 1, code, 16);
+  return std::string("0x") + digits;
+}
+
 std::string DriverText(const hal::DeviceHealth& health) {
   std::string text = std::string("the driver reports ") + hal::HealthLevelName(health.level);
-  for (const uint32_t code : health.fault_codes) {
-    char digits[9] = {};
-    std::to_chars(digits, digits + sizeof(digits) - 1, code, 16);
-    text += std::string(" 0x") + digits;
-  }
+  for (const uint32_t code : health.fault_codes) text += " " + CodeText(code);
   return text;
 }
 
@@ -93,6 +95,16 @@ std::string FaultTable::Judge(const hal::DeviceHealth& health) const {
     }
   }
   return is_critical && !all_are_less ? DriverText(health) : "";
+}
+
+std::string FaultTable::Degradation(const hal::DeviceHealth& health) const {
+  std::string text;
+  for (const uint32_t code : health.fault_codes) {
+    const auto found = effects_.find(code);
+    if (found == effects_.end() || found->second != FaultEffect::kDegraded) continue;
+    text += (text.empty() ? "" : " ") + CodeText(code);
+  }
+  return text;
 }
 
 }  // namespace npu_ipc::device

@@ -32,6 +32,10 @@ class FaultTable {
   // says.
   std::string Judge(const hal::DeviceHealth& health) const;
 
+  // The faults that leave the device usable, for a log: those that are listed as degraded, with their codes; "" where
+  // there are none.
+  std::string Degradation(const hal::DeviceHealth& health) const;
+
   size_t size() const { return effects_.size(); }
   bool operator==(const FaultTable&) const = default;
 

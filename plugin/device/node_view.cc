@@ -2,9 +2,11 @@
 
 #include <spdlog/spdlog.h>
 
+#include <set>
 #include <utility>
 #include <vector>
 
+#include "plugin/device/npu_resource.h"
 #include "plugin/device_view/socket.h"
 
 namespace npu_ipc::device {
@@ -21,6 +23,15 @@ void TakeHealth(const Observation& observation, std::map<uint32_t, hal::DeviceHe
   for (const auto& [physical_id, answer] : observation.health) {
     if (answer.ok()) (*health)[physical_id] = *answer;
   }
+}
+
+// Whether the driver lets several containers use a device, as far as that was asked and answered.
+std::map<uint32_t, bool> DeviceShares(const Observation& observation) {
+  std::map<uint32_t, bool> shares;
+  for (const auto& [physical_id, status] : observation.sharing) {
+    if (status.code() != StatusCode::kUnavailable) shares[physical_id] = status.ok();
+  }
+  return shares;
 }
 
 std::map<std::string, hal::DeviceUsage> ById(const std::map<uint32_t, hal::DeviceUsage>& usage) {
@@ -52,6 +63,7 @@ void NodeView::OnLook(const Snapshot& snapshot, const Observation* observation,
   const bool answered = observation != nullptr && observation->inventory.ok();
   if (answered) {
     TakeHealth(*observation, &health_);
+    device_share_ = DeviceShares(*observation);
     driver_version_ = observation->driver_version;
   }
   publisher_.SetDriver(driver_version_, ProblemOf(snapshot), answered);
@@ -74,8 +86,12 @@ void NodeView::TakeDevices(const Snapshot& snapshot) {
     report.id = device.id;
     report.resource = resource_name_(device.hardware.family);
     report.hardware = device.hardware;
-    report.healthy = device.healthy;
-    report.reason = device.reason;
+    report.healthy = device.healthy && held_back_.ok();
+    report.reason = device.healthy ? held_back_.message() : device.reason;
+    if (const auto share = device_share_.find(device.hardware.physical_id);
+        share != device_share_.end()) {
+      report.device_share = share->second;
+    }
     if (const auto health = health_.find(device.hardware.physical_id); health != health_.end()) {
       report.level = health->second.level;
       report.fault_codes = health->second.fault_codes;
@@ -95,13 +111,15 @@ void NodeView::TakeAllocations() {
   for (const kubelet::Allocation& allocation : snapshot->allocations) {
     device_view::HeldDevices& added = held.emplace_back();
     added.resource = allocation.resource;
-    added.device_ids = allocation.device_ids;
+    std::set<std::string> devices;  // a container may have several replicas of one
+    for (const std::string& id : allocation.device_ids) devices.insert(DeviceOfReplica(id));
+    added.device_ids.assign(devices.begin(), devices.end());
     if (!allocation.container) continue;
     added.pod_namespace = allocation.container->pod_namespace;
     added.pod_name = allocation.container->pod;
     added.container_name = allocation.container->container;
   }
-  publisher_.SetAllocations(held);
+  publisher_.SetAllocations(held, snapshot->source.message());
 }
 
 void NodeView::OnAllocate(const kubelet::AllocateCall& call) {

@@ -33,6 +33,9 @@ class NodeView {
   void OnLook(const Snapshot& snapshot, const Observation* observation,
               const kubelet::KubeletSession& session);
 
+  // Why no device is offered to containers, whatever its own health; ok: nothing is in the way. From the next look on.
+  void HoldBack(const Status& reason) { held_back_ = reason; }
+
   // Any thread; returns at once.
   void OnAllocate(const kubelet::AllocateCall& call);
 
@@ -48,6 +51,8 @@ class NodeView {
   const std::shared_ptr<NodeView*> self_;  // null for tasks that run after the destructor
   std::string driver_version_;
   std::map<uint32_t, hal::DeviceHealth> health_;  // as the driver last said, by physical id
+  std::map<uint32_t, bool> device_share_;         // whether it is on, by physical id
+  Status held_back_;
   device_view::StatePublisher publisher_;
   std::string serve_problem_;
   std::unique_ptr<device_view::DeviceViewServer> server_;  // last: it reads the publisher

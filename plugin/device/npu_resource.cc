@@ -13,6 +13,10 @@ std::string ReplicaId(const std::string& device_id, size_t replica, size_t repli
   return replicas == 1 ? device_id : device_id + "::" + std::to_string(replica);
 }
 
+std::string DeviceOfReplica(const std::string& replica_id) {
+  return replica_id.substr(0, replica_id.find("::"));
+}
+
 void NpuResource::Update(Offer offer) {
   auto view = std::make_shared<View>();
   view->offer = std::move(offer);

@@ -88,6 +88,7 @@ void Encode(const DeviceState& device, v1::Device* out) {
   if (hardware.numa_node) out->set_numa_node(*hardware.numa_node);
   out->set_memory_bytes(hardware.memory_bytes);
   out->set_device_node(hardware.device_node);
+  if (device.device_share) out->set_device_share(*device.device_share);
   Encode(device.health, out->mutable_health());
   for (const Health& health : device.health_history) Encode(health, out->add_health_history());
   out->set_health_changes(device.health_changes);
@@ -109,6 +110,7 @@ DeviceState Decode(const v1::Device& in) {
   if (in.has_numa_node()) hardware.numa_node = in.numa_node();
   hardware.memory_bytes = in.memory_bytes();
   hardware.device_node = in.device_node();
+  if (in.has_device_share()) device.device_share = in.device_share();
   device.health = Decode(in.health());
   for (const v1::Health& health : in.health_history()) {
     device.health_history.push_back(Decode(health));
@@ -208,6 +210,7 @@ ResourceStatistics Decode(const v1::Resource& in) {
 void Encode(const NodeFacts& facts, v1::Node* out) {
   out->set_driver_version(facts.driver_version);
   out->set_problem(facts.problem);
+  out->set_allocations_problem(facts.allocations_problem);
   if (facts.last_look) out->set_observed_unix_ms(Encode(*facts.last_look));
 }
 
@@ -215,6 +218,7 @@ NodeFacts Decode(const v1::Node& in) {
   NodeFacts facts;
   facts.driver_version = in.driver_version();
   facts.problem = in.problem();
+  facts.allocations_problem = in.allocations_problem();
   if (in.observed_unix_ms() != 0) facts.last_look = DecodeTime(in.observed_unix_ms());
   return facts;
 }

@@ -32,6 +32,7 @@ struct DeviceState {
   std::string id;        // as the kubelet knows it
   std::string resource;  // that it is advertised as
   hal::Device hardware;
+  std::optional<bool> device_share;  // the driver lets several containers use it; empty: not asked
   Health health;
   std::vector<Health> health_history;  // oldest first; the last is `health`
   uint64_t health_changes = 0;         // between healthy and unhealthy
@@ -89,6 +90,7 @@ struct NodeFacts {
   std::string driver_version;         // empty if the driver does not say
   std::string problem;                // why there are no devices, or not all; empty if all is well
   std::optional<WallTime> last_look;  // when the driver last answered
+  std::string allocations_problem;    // why it is not known whose the devices are; empty if it is
 
   friend bool operator==(const NodeFacts&, const NodeFacts&) = default;
 };

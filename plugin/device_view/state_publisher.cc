@@ -20,6 +20,7 @@ void TakeIn(const DeviceReport& report, WallTime now, DeviceState* device) {
   device->id = report.id;
   device->resource = report.resource;
   device->hardware = report.hardware;
+  device->device_share = report.device_share;
   if (!is_new && SameState(device->health, report)) return;
   if (!is_new && device->health.healthy != report.healthy) ++device->health_changes;
   device->health = {report.healthy, report.level, report.fault_codes, report.reason, now};
@@ -65,7 +66,9 @@ void StatePublisher::SetUsage(std::map<std::string, hal::DeviceUsage> usage) {
 
 void StatePublisher::SetLinks(std::vector<Link> links) { next_.links = std::move(links); }
 
-void StatePublisher::SetAllocations(const std::vector<HeldDevices>& held) {
+void StatePublisher::SetAllocations(const std::vector<HeldDevices>& held,
+                                    const std::string& problem) {
+  next_.facts.allocations_problem = problem;
   std::map<uint64_t, Allocation> allocations;
   for (const HeldDevices& devices : held) {
     const auto known =

@@ -20,6 +20,7 @@ struct DeviceReport {
   std::optional<hal::HealthLevel> level;
   std::vector<uint32_t> fault_codes;
   std::string reason;
+  std::optional<bool> device_share;
 };
 
 // Devices that a container has.
@@ -49,7 +50,8 @@ class StatePublisher final : public DeviceStateSource {
   void SetLinks(std::vector<Link> links);
 
   // All that is held. What was held before keeps its id and its time, also when it gets a name.
-  void SetAllocations(const std::vector<HeldDevices>& held);
+  // `problem`: why the kubelet does not say whose they are; "" when it does.
+  void SetAllocations(const std::vector<HeldDevices>& held, const std::string& problem = "");
   // One Allocate, answered or refused.
   void AddAllocateCall(const std::string& resource, Duration took, bool refused);
   void SetRegistrations(const std::string& resource, uint64_t registrations);

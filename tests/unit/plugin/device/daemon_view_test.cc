@@ -159,6 +159,65 @@ TEST_F(DaemonViewTest, TellsOfAllocationsAndRegistrations) {
   EXPECT_EQ(calls, 2u);
 }
 
+TEST_F(DaemonViewTest, TellsWhichCardsAreHeldWhereTheyAreShared) {
+  settings_.replicas = 3;
+  settings_.health.sharing = {true, true};
+  StartDaemon();
+  ASSERT_TRUE(kubelet_->WaitForHealthyDevices(kResource, 24).ok());
+  ASSERT_TRUE(kubelet_->Allocate(kResource, {"npu-4::0", "npu-4::2", "npu-1::1"}).ok());
+  const auto state = WaitFor([](const NodeState& s) { return !s.allocations.empty(); });
+  EXPECT_THAT(state->allocations.begin()->second.device_ids, ElementsAre("npu-1", "npu-4"));
+  EXPECT_EQ(state->devices.at("npu-4").device_share, true);
+}
+
+TEST_F(DaemonViewTest, TellsOfCardsThatTheDriverDoesNotShare) {
+  settings_.replicas = 2;
+  settings_.health.sharing = {true, false};
+  StartDaemon();
+  const auto state = WaitFor([](const NodeState& s) { return s.devices.size() == 8; });
+  EXPECT_EQ(state->devices.at("npu-4").device_share, false);
+  EXPECT_FALSE(state->devices.at("npu-4").health.healthy);
+  EXPECT_THAT(state->devices.at("npu-4").health.reason, HasSubstr("npu-smi set -t device-share"));
+}
+
+TEST_F(DaemonViewTest, SaysNothingOfSharingWhereItWasNotAsked) {
+  StartDaemon();
+  const auto state = WaitFor([](const NodeState& s) { return s.devices.size() == 8; });
+  EXPECT_EQ(state->devices.at("npu-4").device_share, std::nullopt);
+}
+
+TEST_F(DaemonViewTest, TellsWhyItIsNotKnownWhoHoldsWhat) {
+  StartDaemon();
+  const auto state =
+      WaitFor([](const NodeState& s) { return !s.facts.allocations_problem.empty(); });
+  EXPECT_THAT(state->facts.allocations_problem, HasSubstr("no-podresources.sock"));
+}
+
+TEST_F(DaemonViewTest, TellsOfDevicesThatAreHeldBack) {
+  settings_.injection.mode = "cdi";
+  settings_.injection.cdi_directory = directory_.Path("cdi");
+  settings_.injection.upkeep_interval = milliseconds(20);
+  std::ofstream(directory_.Path("cdi")) << "a file where the directory should be";
+  StartDaemon();
+  const auto held = WaitFor([](const NodeState& s) { return s.devices.size() == 8; });
+  EXPECT_FALSE(held->devices.at("npu-4").health.healthy);
+  EXPECT_THAT(held->devices.at("npu-4").health.reason, HasSubstr("CDI"));
+  std::filesystem::remove(directory_.Path("cdi"));
+  WaitFor([](const NodeState& s) { return s.devices.at("npu-4").health.healthy; });
+}
+
+TEST_F(DaemonViewTest, KeepsFaultsThatLeaveADeviceUsable) {
+  settings_.health.faults = FaultTable::Parse(R"({"codes": {"0x2": "degraded"}})").value();
+  StartDaemon();
+  WaitFor([](const NodeState& s) { return s.devices.size() == 8; });
+  driver_->SetHealth(5, HealthLevel::kMinor, {0x2});
+  const auto state =
+      WaitFor([](const NodeState& s) { return !s.devices.at("npu-5").health.fault_codes.empty(); });
+  const auto& device = state->devices.at("npu-5");
+  EXPECT_TRUE(device.health.healthy);
+  EXPECT_THAT(device.health_history.back().fault_codes, ElementsAre(0x2u));
+}
+
 TEST_F(DaemonViewTest, ServesAgainWhereTheSocketWasRemoved) {
   StartDaemon();
   WaitFor([](const NodeState&) { return true; });

@@ -41,6 +41,15 @@ TEST(FaultTableTest, JudgesBeforeTheDriverWhereACodeIsListed) {
   EXPECT_NE(table.Judge({HealthLevel::kAbsent, {0x1}}), "") << "what is not there is not healthy";
 }
 
+TEST(FaultTableTest, NamesFaultsThatLeaveADeviceUsable) {
+  const FaultTable table =
+      FaultTable::Parse(
+          R"({"codes": {"0x1": "ignore", "0x2": "degraded", "0xab": "degraded", "0x3": "unhealthy"}})")
+          .value();
+  EXPECT_EQ(table.Degradation({HealthLevel::kMinor, {0x1, 0x2, 0x3, 0x4, 0xab}}), "0x2 0xab");
+  EXPECT_EQ(table.Degradation({HealthLevel::kMinor, {0x1, 0x3, 0x4}}), "");
+}
+
 TEST(FaultTableTest, SaysWhatIsWrongWithAFile) {
   const std::pair<const char*, const char*> cases[] = {
       {"{", "JSON"},

@@ -13,7 +13,7 @@ inline NodeState FullState(uint64_t sequence) {
   const WallTime time(std::chrono::milliseconds(1'700'000'000'123));
   NodeState state;
   state.sequence = sequence;
-  state.facts = {"24.1.rc3", "card 7: does not answer", time};
+  state.facts = {"24.1.rc3", "card 7: does not answer", time, "no kubelet"};
   for (const hal::Device& hardware : hal::FakeDeviceManager::Ascend910C(2)) {
     const std::string id = "npu-" + std::to_string(hardware.physical_id);
     DeviceState& device = state.devices[id];
@@ -24,6 +24,7 @@ inline NodeState FullState(uint64_t sequence) {
     device.health = {false, hal::HealthLevel::kCritical, {0x80CB8002, 7}, "it burns", time};
     device.health_history = {{true, hal::HealthLevel::kOk, {}, "", WallTime()}, device.health};
     device.health_changes = 1;
+    device.device_share = hardware.physical_id == 1;
     state.usage[id] = {1ull << 35, 20, -5, 61, 97, 3, 44};
   }
   state.links = {{0, 1, hal::LinkType::kSio}, {0, 2, hal::LinkType::kHccsSwitch}};
