@@ -190,7 +190,7 @@ TEST_F(DaemonViewTest, TellsWhyItIsNotKnownWhoHoldsWhat) {
   StartDaemon();
   const auto state =
       WaitFor([](const NodeState& s) { return !s.facts.allocations_problem.empty(); });
-  EXPECT_THAT(state->facts.allocations_problem, HasSubstr("no-podresources.sock"));
+  EXPECT_THAT(state->facts.allocations_problem, HasSubstr("pod-resources.sock"));
 }
 
 TEST_F(DaemonViewTest, TellsOfDevicesThatAreHeldBack) {
