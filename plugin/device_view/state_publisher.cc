@@ -15,6 +15,11 @@ bool SameState(const Health& health, const DeviceReport& report) {
          health.fault_codes == report.fault_codes && health.reason == report.reason;
 }
 
+bool SameOwner(const Allocation& allocation, const HeldDevices& held) {
+  return allocation.pod_namespace == held.pod_namespace && allocation.pod_name == held.pod_name &&
+         allocation.container_name == held.container_name;
+}
+
 void TakeIn(const DeviceReport& report, WallTime now, DeviceState* device) {
   const bool is_new = device->health_history.empty();
   device->id = report.id;
@@ -71,12 +76,19 @@ void StatePublisher::SetAllocations(const std::vector<HeldDevices>& held,
   next_.facts.allocations_problem = problem;
   std::map<uint64_t, Allocation> allocations;
   for (const HeldDevices& devices : held) {
-    const auto known =
-        std::find_if(next_.allocations.begin(), next_.allocations.end(), [&](const auto& entry) {
-          return entry.second.resource == devices.resource &&
-                 entry.second.device_ids == devices.device_ids &&
-                 !allocations.contains(entry.first);
-        });
+    const auto find = [&](auto owner_fits) {
+      return std::find_if(next_.allocations.begin(), next_.allocations.end(),
+                          [&](const auto& entry) {
+                            return entry.second.resource == devices.resource &&
+                                   entry.second.device_ids == devices.device_ids &&
+                                   owner_fits(entry.second) && !allocations.contains(entry.first);
+                          });
+    };
+    // Several containers may hold one card: theirs goes before what was nobody's so far.
+    auto known = find([&](const Allocation& before) { return SameOwner(before, devices); });
+    if (known == next_.allocations.end()) {
+      known = find([](const Allocation& before) { return before.container_name.empty(); });
+    }
     const bool is_new = known == next_.allocations.end();
     Allocation allocation;
     allocation.id = is_new ? ++last_allocation_ : known->first;

@@ -152,6 +152,16 @@ TEST_F(StatePublisherTest, AnAllocationThatIsNotHeldAnyMoreIsGone) {
   EXPECT_TRUE(publisher_.Current()->allocations.contains(3)) << "an id was used again";
 }
 
+TEST_F(StatePublisherTest, TellsHoldersOfOneCardApart) {
+  Hold({{kResource, {"npu-0"}, "default", "a", "main"},
+        {kResource, {"npu-0"}, "default", "b", "main"}});
+  Hold({{kResource, {"npu-0"}, "default", "b", "main"}});
+  const auto allocations = publisher_.Current()->allocations;
+  ASSERT_EQ(allocations.size(), 1u);
+  EXPECT_EQ(allocations.begin()->first, 2u);
+  EXPECT_EQ(allocations.begin()->second.pod_name, "b");
+}
+
 TEST_F(StatePublisherTest, CountsWhatTheKubeletAsked) {
   publisher_.AddAllocateCall(kResource, milliseconds(1), false);
   publisher_.AddAllocateCall(kResource, milliseconds(3), true);
