@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -121,8 +122,10 @@ void Broker::OfferShareResource() {
     if (!session.ok()) return session.status();
     kubelet_ = std::move(*session);
     KeepLibraryVersion(changes->mounts.front().host_path);
-    return kubelet_->Add(std::make_shared<ShareResource>(
-        settings_.share_resource, static_cast<size_t>(settings_.share_ids), std::move(*changes)));
+    auto share = std::make_shared<ShareResource>(
+        settings_.share_resource, static_cast<size_t>(settings_.share_ids), std::move(*changes));
+    return kubelet_->Add(std::make_shared<kubelet::RecordedResource>(
+        std::move(share), [this](const kubelet::AllocateCall& call) { CountShareAllocate(call); }));
   };
   const Status offered = offer();
   if (offered.ok()) return;
@@ -148,13 +151,32 @@ void Broker::WatchDevices() {
       });
 }
 
+// On a thread of gRPC's, within the kubelet's call.
+void Broker::CountShareAllocate(const kubelet::AllocateCall& call) {
+  const std::lock_guard lock(share_statistics_mutex_);
+  share_statistics_.allocate.Observe(std::chrono::duration<double>(call.took).count());
+  if (!call.status.ok()) ++share_statistics_.allocate_failures;
+}
+
 std::string Broker::MetricsText() {
   if (reporter_) metrics_.SetApiCounts(reporter_->counts());
-  std::string text = metrics_.Text();
-  if (device_view_ != nullptr) {
-    text += device_view::DeviceMetricsText(device_view_->Current(), SystemClock().Now());
+  std::map<std::string, device_view::ResourceStatistics> own;
+  if (kubelet_ != nullptr) {
+    const std::lock_guard lock(share_statistics_mutex_);
+    device_view::ResourceStatistics& share = own[settings_.share_resource] = share_statistics_;
+    for (const auto& plugin : kubelet_->plugins()) share.registrations = plugin->registrations();
   }
-  return text;
+  std::optional<device_view::View> view;
+  if (device_view_ != nullptr) view = device_view_->Current();
+  return metrics_.Text() + device_view::DeviceMetricsText(view, SystemClock().Now(), own);
+}
+
+// What the broker lives without makes it no less ready: a restart would not bring it back.
+http::Response Broker::Readyz() {
+  std::map<std::string, std::string> notes;
+  if (reporter_) notes["cluster"] = reporter_->counts().label_problem;
+  if (device_view_ != nullptr) notes["deviceView"] = device_view_->Current().problem;
+  return readiness_.Report(notes);
 }
 
 Status Broker::ServeHttp() {
@@ -165,7 +187,7 @@ Status Broker::ServeHttp() {
         [] {
           return http::Response{200, "text/plain", "ok\n"};
         }},
-       {"/readyz", [this] { return readiness_.Report(); }},
+       {"/readyz", [this] { return Readyz(); }},
        {"/metrics", [this] {
           return http::Response{200, "text/plain; version=0.0.4; charset=utf-8", MetricsText()};
         }}});

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -18,12 +19,13 @@
 #include "plugin/http/readiness.h"
 #include "plugin/http/server.h"
 #include "plugin/kubelet/kubelet_session.h"
+#include "plugin/kubelet/recorded_resource.h"
 #include "plugin/pods/directory.h"
 
 namespace npu_ipc::broker {
 
 // Serves clients at the socket, probes and metrics over HTTP, and the share resource to the kubelet.
-// gRPC's threads see that resource alone, which never changes. SIGTERM and SIGINT end Run();
+// gRPC's threads see that resource alone, which never changes, and count its calls. SIGTERM and SIGINT end Run();
 // SIGHUP reads the pods again.
 class Broker final : private ShareContext, private SessionHost {
  public:
@@ -44,8 +46,10 @@ class Broker final : private ShareContext, private SessionHost {
   Status ServeHttp();
   Status StartReporting();
   void OfferShareResource();
+  void CountShareAllocate(const kubelet::AllocateCall& call);
   void KeepLibraryVersion(const std::string& directory);
   std::string MetricsText();
+  http::Response Readyz();
   void OnSignal(int signal);
   void AcceptAll();
   void OnPodsChanged(const std::vector<std::string>& changed_uids);
@@ -86,7 +90,9 @@ class Broker final : private ShareContext, private SessionHost {
   std::unordered_map<ClientId, Session*> clients_;
   std::unordered_map<std::string, std::unordered_set<SessionId>> awaiting_pod_;  // by cgroup uid
 
-  std::unique_ptr<ClusterReporter> reporter_;         // null where there is no cluster
+  std::unique_ptr<ClusterReporter> reporter_;  // null where there is no cluster
+  std::mutex share_statistics_mutex_;
+  device_view::ResourceStatistics share_statistics_;  // guarded by share_statistics_mutex_
   std::unique_ptr<kubelet::KubeletSession> kubelet_;  // of the share resource; null where it is off
   std::shared_ptr<const device_view::NodeState> node_state_;    // the last that came; or null
   std::unique_ptr<device_view::DeviceViewClient> device_view_;  // null where it is off

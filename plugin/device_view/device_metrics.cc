@@ -168,6 +168,14 @@ void AddAllocations(const NodeState& state, std::vector<MetricFamily>* families)
               allocation.pod_name}];
     }
   }
+  std::map<std::string, int> containers;  // by resource
+  for (const auto& [id, device] : state.devices) containers.try_emplace(device.resource, 0);
+  for (const auto& [number, allocation] : state.allocations) ++containers[allocation.resource];
+  Family allocations =
+      Gauge("device_allocations", "Containers that were given devices of the resource.");
+  for (const auto& [name, count] : containers) allocations.Add(OfResource(name), count);
+  allocations.MoveTo(families);
+
   Family allocated = Gauge("device_allocated",
                            "Times that the device was given to a container: more than once only "
                            "where it is advertised more than once.");
@@ -181,14 +189,15 @@ void AddAllocations(const NodeState& state, std::vector<MetricFamily>* families)
   allocated.MoveTo(families);
 }
 
-void AddKubelet(const NodeState& state, std::vector<MetricFamily>* families) {
+void AddKubelet(const std::map<std::string, ResourceStatistics>& resources,
+                std::vector<MetricFamily>* families) {
   Family latency(MetricType::Histogram, "device_allocate_duration_seconds",
                  "Time that the kubelet's Allocate calls took, refused ones too.");
   Family failures =
       Counter("device_allocate_failures_total", "Allocate calls of the kubelet that were refused.");
   Family registrations =
       Counter("device_registrations_total", "Registrations with the kubelet that it accepted.");
-  for (const auto& [name, statistics] : state.resources) {
+  for (const auto& [name, statistics] : resources) {
     latency.Add(OfResource(name), statistics.allocate);
     failures.Add(OfResource(name), static_cast<double>(statistics.allocate_failures));
     registrations.Add(OfResource(name), static_cast<double>(statistics.registrations));
@@ -198,16 +207,20 @@ void AddKubelet(const NodeState& state, std::vector<MetricFamily>* families) {
 
 }  // namespace
 
-std::string DeviceMetricsText(const View& view, TimePoint now) {
+std::string DeviceMetricsText(const std::optional<View>& view, TimePoint now,
+                              const std::map<std::string, ResourceStatistics>& own_resources) {
   std::vector<MetricFamily> families;
-  AddView(view, now, &families);
-  if (view.state != nullptr) {
-    AddNode(*view.state, &families);
-    AddDevices(*view.state, &families);
-    AddUsage(*view.state, &families);
-    AddAllocations(*view.state, &families);
-    AddKubelet(*view.state, &families);
+  std::map<std::string, ResourceStatistics> resources = own_resources;
+  if (view) AddView(*view, now, &families);
+  if (view && view->state != nullptr) {
+    const NodeState& state = *view->state;
+    AddNode(state, &families);
+    AddDevices(state, &families);
+    AddUsage(state, &families);
+    AddAllocations(state, &families);
+    resources.insert(state.resources.begin(), state.resources.end());
   }
+  AddKubelet(resources, &families);
   return prometheus::TextSerializer().Serialize(families);
 }
 

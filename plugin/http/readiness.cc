@@ -11,16 +11,18 @@ void Readiness::Set(const std::string& component, const std::string& problem) {
   }
 }
 
-Response Readiness::Report() const {
-  const std::lock_guard lock(mutex_);
+Response Readiness::Report(const std::map<std::string, std::string>& notes) const {
   Response response;
-  if (problems_.empty()) {
-    response.body = "ready\n";
-    return response;
+  {
+    const std::lock_guard lock(mutex_);
+    response.status = problems_.empty() ? 200 : 503;
+    if (problems_.empty()) response.body = "ready\n";
+    for (const auto& [component, problem] : problems_) {
+      response.body += component + ": " + problem + "\n";
+    }
   }
-  response.status = 503;
-  for (const auto& [component, problem] : problems_) {
-    response.body += component + ": " + problem + "\n";
+  for (const auto& [component, text] : notes) {
+    if (!text.empty()) response.body += "note: " + component + ": " + text + "\n";
   }
   return response;
 }

@@ -2,6 +2,9 @@
 // has forgotten it.
 #pragma once
 
+#include <stdint.h>
+
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -58,6 +61,7 @@ class DevicePlugin {
   const std::string& endpoint() const { return endpoint_; }
   // Registered, and the kubelet is listening to the stream of devices.
   bool connected() const { return registered_ && open_streams_ > 0; }
+  // Safe on any thread.
   uint64_t registrations() const { return registrations_; }
 
  private:
@@ -91,7 +95,7 @@ class DevicePlugin {
   std::unique_ptr<Registration> registration_;  // on its way
   uint64_t registration_number_ = 0;
   bool registered_ = false;
-  uint64_t registrations_ = 0;
+  std::atomic<uint64_t> registrations_ = 0;
   Duration retry_delay_;
   EventLoop::TimerId retry_timer_ = 0;
   EventLoop::TimerId stream_timer_ = 0;

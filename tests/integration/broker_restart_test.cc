@@ -10,6 +10,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 class BrokerRestart : public NodeTest {
  protected:
@@ -49,7 +50,7 @@ TEST_F(BrokerRestart, EndsWellWhenTold) {
   RemoteParty member = StartMember("member", "weights", 0);
   Publish(member, "shard", 1);
   EXPECT_EQ(BrokerSays("/healthz"), "ok\n");
-  EXPECT_EQ(BrokerSays("/readyz"), "ready\n");
+  EXPECT_THAT(BrokerSays("/readyz"), StartsWith("ready\n"));
   EndBroker(SIGTERM, 0);
   EXPECT_FALSE(std::filesystem::exists(node().socket_path()));
   EXPECT_EQ(member.Do("event 30000")["event"], "region-lost");
@@ -125,7 +126,7 @@ TEST_F(BrokerRestart, OutsideTheHostsPidNamespaceItServesNobodyAndIsNotReady) {
   ASSERT_TRUE(nested.ok()) << nested.status().message();
   ASSERT_TRUE(WaitUntil([&] { return node().BrokerHttpPort("nested").ok(); }))
       << node().Log("nested");
-  EXPECT_EQ(BrokerSays("/readyz", "nested"), "ready\n");
+  EXPECT_THAT(BrokerSays("/readyz", "nested"), StartsWith("ready\n"));
 
   RemoteParty party = Start(NewPod("member", "weights"), 0);
   EXPECT_THAT(party.Do("open /run/npu-ipc/nested.sock"),

@@ -131,6 +131,8 @@ TEST_F(BrokerClusterTest, ServesWithoutAnApiServerAndEndsAtOnce) {
            metrics.find("npu_ipc_broker_api_errors_total 0\n") == std::string::npos;
   }));
   EXPECT_THAT(Get("/metrics").second, HasSubstr("npu_ipc_broker_node_labels_current 0\n"));
+  EXPECT_TRUE(WaitUntil(
+      [&] { return Get("/readyz").second.find("ready\nnote: cluster: ") != std::string::npos; }));
   Send(*client, Publish("rank-0"));
   Receive<wire::Published>(*client, wire::MessageType::kPublished);
   broker_->Signal(SIGTERM);

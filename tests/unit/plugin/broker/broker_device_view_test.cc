@@ -40,6 +40,11 @@ class BrokerDeviceViewTest : public BrokerProcessTest {
 TEST_F(BrokerDeviceViewTest, MergesTheDevicesMetricsAndLivesWithoutThem) {
   StartBroker();
   EXPECT_TRUE(WaitForDeviceMetric("npu_ipc_device_view_up 0\n"));
+  EXPECT_TRUE(WaitUntil([&] {
+    const auto [status, body] = Get("/readyz");
+    return status == 200 &&
+           body.find("note: deviceView: the device plugin at " + view_socket_) != std::string::npos;
+  }));
   publisher_.SetDriver("24.1.rc3", "", true);
   publisher_.Publish();
   ServeView();
@@ -84,6 +89,7 @@ TEST_F(BrokerDeviceViewTest, AsksNobodyWhereItIsOff) {
   view_socket_ = "off";
   StartBroker();
   EXPECT_EQ(Get("/metrics").second.find("npu_ipc_device_view_up"), std::string::npos);
+  EXPECT_EQ(Get("/readyz").second, "ready\n");
 }
 
 }  // namespace

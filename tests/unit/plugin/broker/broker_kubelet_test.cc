@@ -66,6 +66,13 @@ TEST_F(BrokerKubeletTest, GivesTheLibraryAndTheSocketWithoutADevice) {
 
   const auto unknown = kubelet_->Allocate(kShare, {"share-4096"});
   EXPECT_THAT(unknown.status().message(), HasSubstr("no id 'share-4096'"));
+  for (const char* line :
+       {"npu_ipc_device_registrations_total{resource=\"npu-ipc.io/share\"} 1\n",
+        "npu_ipc_device_allocate_failures_total{resource=\"npu-ipc.io/share\"} 1\n",
+        "npu_ipc_device_allocate_duration_seconds_count{resource=\"npu-ipc.io/share\"} 2\n"}) {
+    EXPECT_TRUE(WaitUntil([&] { return Get("/metrics").second.find(line) != std::string::npos; }))
+        << line;
+  }
   const auto preferred =
       kubelet_->GetPreferredAllocation(kShare, {"share-5", "share-6"}, {"share-6"}, 1);
   ASSERT_TRUE(preferred.ok()) << preferred.status().message();

@@ -52,6 +52,7 @@ TEST(DeviceMetricsTest, WritesWhatIsKnown) {
            "npu_ipc_device_utilization_ratio{device=\"npu-2\"} 0.97\n",
            "npu_ipc_device_allocated{container=\"main\",device=\"npu-1\",namespace=\"default\","
            "pod=\"pod\"} 1\n",
+           "npu_ipc_device_allocations{resource=\"huawei.com/Ascend910C\"} 1\n",
            "npu_ipc_device_allocate_failures_total{resource=\"huawei.com/Ascend910C\"} 1\n",
            "npu_ipc_device_registrations_total{resource=\"huawei.com/Ascend910C\"} 3\n",
            "npu_ipc_device_allocate_duration_seconds_count{resource=\"huawei.com/Ascend910C\"} 2\n",
@@ -61,6 +62,54 @@ TEST(DeviceMetricsTest, WritesWhatIsKnown) {
            "le=\"+Inf\"} 2\n",
        }) {
     EXPECT_THAT(text, HasSubstr(line));
+  }
+}
+
+TEST(DeviceMetricsTest, HasTheResourcesOfThisProcessToo) {
+  ResourceStatistics share;
+  share.registrations = 2;
+  share.allocate.Observe(0.00002);
+  const std::map<std::string, ResourceStatistics> own = {{"npu-ipc.io/share", share}};
+  for (const View& view : {View(), FullView()}) {
+    const std::string text = DeviceMetricsText(view, kNow, own);
+    for (const char* line :
+         {"npu_ipc_device_registrations_total{resource=\"npu-ipc.io/share\"} 2\n",
+          "npu_ipc_device_allocate_failures_total{resource=\"npu-ipc.io/share\"} 0\n",
+          "npu_ipc_device_allocate_duration_seconds_count{resource=\"npu-ipc.io/share\"} 1\n"}) {
+      EXPECT_THAT(text, HasSubstr(line));
+    }
+    const std::string help = "# HELP npu_ipc_device_registrations_total ";
+    EXPECT_EQ(text.find(help), text.rfind(help)) << "described twice";
+  }
+}
+
+// Every metric that a dashboard of this node's devices may count on.
+TEST(DeviceMetricsTest, HasAllThatItShould) {
+  const std::string text = DeviceMetricsText(FullView(), kNow);
+  for (const char* name : {"device_view_up",
+                           "device_view_age_seconds",
+                           "device_driver_up",
+                           "device_driver_info",
+                           "devices",
+                           "device_info",
+                           "device_healthy",
+                           "device_faults",
+                           "device_health_changes_total",
+                           "device_hbm_capacity_bytes",
+                           "device_hbm_used_bytes",
+                           "device_hbm_bandwidth_ratio",
+                           "device_temperature_celsius",
+                           "device_hbm_temperature_celsius",
+                           "device_utilization_ratio",
+                           "device_vector_core_utilization_ratio",
+                           "device_ai_cpu_utilization_ratio",
+                           "device_allocations",
+                           "device_allocated",
+                           "device_allocate_duration_seconds",
+                           "device_allocate_failures_total",
+                           "device_registrations_total"}) {
+    EXPECT_THAT(text, HasSubstr(std::string("# HELP npu_ipc_") + name + " "));
+    EXPECT_THAT(text, HasSubstr(std::string("# TYPE npu_ipc_") + name + " "));
   }
 }
 
