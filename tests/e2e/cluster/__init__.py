@@ -1,0 +1,1 @@
+"""A real Kubernetes cluster in a box of namespaces on one machine."""

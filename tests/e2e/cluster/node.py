@@ -1,0 +1,127 @@
+"""containerd and the kubelet."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+from cluster import image
+from cluster.process import Daemon, wait_until
+
+_KUBELET_HEALTH = "http://127.0.0.1:10248/healthz"
+
+
+class Node:
+    """One node; its box has its `name` as hostname. Used by one thread."""
+
+    def __init__(self, name, programs, directory, log_directory, cgroup):
+        self.name = name
+        self._cgroup = cgroup
+        self._programs = programs
+        self._logs = log_directory
+        self._directory = pathlib.Path(directory)
+        self._directory.mkdir()
+        self.containerd = None
+        self.kubelet = None
+
+    def start(self, control_plane, image_archive):
+        """Returns when the kubelet is healthy. The node object becomes Ready a little later."""
+        self._start_containerd()
+        self.ctr("images", "import", image_archive)
+        self._start_kubelet(control_plane)
+
+    def ctr(self, *arguments):
+        return subprocess.run([self._programs["ctr"], "--namespace", "k8s.io", *map(str, arguments)], check=True,
+                              stdout=subprocess.PIPE, text=True).stdout
+
+    def wait_for_containerd(self):
+        self.containerd.wait_until(lambda: self.ctr("version"), "containerd to serve")
+
+    def wait_for_kubelet(self):
+        self.kubelet.wait_until(lambda: subprocess.run(
+            ["curl", "--silent", "--fail", "--output", "/dev/null", _KUBELET_HEALTH], check=False).returncode == 0,
+            "the kubelet to be healthy")
+
+    def restart_kubelet(self):
+        self.kubelet.stop()
+        self.kubelet.start()
+        self.wait_for_kubelet()
+
+    def restart_containerd(self):
+        self.containerd.stop()
+        self.containerd.start()
+        self.wait_for_containerd()
+
+    def _start_containerd(self):
+        network = self._directory / "cni"
+        network.mkdir()
+        (network / "10-e2e.conflist").write_text(json.dumps(_network()))
+        configuration = self._directory / "containerd.toml"
+        configuration.write_text(_containerd_configuration(self._programs["runc"], network))
+        # It looks up its shim in PATH.
+        environment = {**os.environ, "PATH": f"{self._programs['containerd-shim-runc-v2'].parent}:{os.environ['PATH']}"}
+        self.containerd = Daemon("containerd", [self._programs["containerd"], "--config", configuration], self._logs,
+                                 environment).start()
+        self.wait_for_containerd()
+
+    def _start_kubelet(self, control_plane):
+        (self._directory / "resolv.conf").write_text("")
+        configuration = self._directory / "kubelet.json"
+        configuration.write_text(json.dumps(self._kubelet_configuration()))
+        self.kubelet = Daemon("kubelet", [
+            self._programs["kubelet"], "--config", configuration,
+            "--kubeconfig", control_plane.kubeconfig(f"system:node:{self.name}"),
+            "--hostname-override", self.name, "--node-ip", "10.89.0.1"], self._logs).start()
+        self.wait_for_kubelet()
+
+    def _kubelet_configuration(self):
+        return {
+            "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
+            "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
+            "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
+            "authorization": {"mode": "AlwaysAllow"},
+            "cgroupDriver": "cgroupfs", "cgroupRoot": f"/{self._cgroup}", "cgroupsPerQOS": True,
+            "enforceNodeAllocatable": [], "failCgroupV1": False, "failSwapOn": False,
+            "makeIPTablesUtilChains": False, "resolvConf": str(self._directory / "resolv.conf"),
+            "imageGCHighThresholdPercent": 100,
+            "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+            "nodeStatusUpdateFrequency": "1s",  # how soon a device's health shows in allocatable
+        }
+
+
+def wait_until_ready(kubectl, node):
+    """Until pods can run on it."""
+
+    def ready():
+        conditions = kubectl.get("node", node)["status"]["conditions"]
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+    wait_until(ready, f"node {node} to be Ready")
+    wait_until(lambda: kubectl.get("serviceaccount", "default"), "the default service account")
+
+
+def _network():
+    return {"cniVersion": "1.0.0", "name": "e2e", "plugins": [{
+        "type": "bridge", "bridge": "e2e0", "isGateway": True, "ipMasq": False,
+        "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.88.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
+
+
+def _containerd_configuration(runc, network):
+    # restrict_oom_score_adj: where root lacks CAP_SYS_RESOURCE, every sandbox would fail without it.
+    return f"""version = 3
+[plugins."io.containerd.cri.v1.images".pinned_images]
+sandbox = "{image.NAME}"
+[plugins."io.containerd.cri.v1.runtime"]
+restrict_oom_score_adj = true
+enable_cdi = true
+cdi_spec_dirs = ["/var/run/cdi"]
+[plugins."io.containerd.cri.v1.runtime".cni]
+bin_dirs = ["/usr/lib/cni"]
+conf_dir = "{network}"
+[plugins."io.containerd.cri.v1.runtime".containerd]
+default_runtime_name = "runc"
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
+BinaryName = "{runc}"
+"""

@@ -1,0 +1,73 @@
+"""Daemons of the cluster, and waiting."""
+
+import pathlib
+import subprocess
+import time
+
+DEADLINE = 60  # seconds that any wait lasts before the test fails
+
+
+def wait_until(condition, what, deadline=DEADLINE):
+    """Returns the first true value of `condition()`. What it raises counts as not yet."""
+    end = time.monotonic() + deadline
+    last = None
+    while True:
+        try:
+            value = condition()
+            if value:
+                return value
+            last = f"last seen: {value!r}"
+        except Exception as error:  # pylint: disable=broad-except
+            last = error
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {deadline} s for {what}; {last}")
+        time.sleep(0.1)
+
+
+class Daemon:
+    """A program that runs beside the tests, its output in a file. It can be ended and started again."""
+
+    def __init__(self, name, command, log_directory, environment=None):
+        self.name = name
+        self.command = [str(part) for part in command]
+        self.log = pathlib.Path(log_directory) / f"{name}.log"
+        self._environment = environment
+        self._process = None
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                             env=self._environment)
+        return self
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def running(self):
+        return self._process.poll() is None
+
+    def wait_until(self, condition, what, deadline=DEADLINE):
+        """As wait_until, but over at once when the daemon has ended."""
+
+        def check():
+            return not self.running() or condition()
+
+        try:
+            wait_until(check, what, deadline)
+        except TimeoutError as error:
+            raise TimeoutError(f"{self.name}: {error}\n{self.tail()}") from None
+        if not self.running():
+            raise RuntimeError(f"{self.name} ended with {self._process.returncode}:\n{self.tail()}")
+
+    def tail(self, lines=15):
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def stop(self):
+        """SIGTERM; the exit code."""
+        self._process.terminate()
+        return self._process.wait(DEADLINE)
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait(DEADLINE)

@@ -1,0 +1,48 @@
+"""The cluster's programs, built from Go modules into a cache outside the tree (tests/go/build)."""
+
+import pathlib
+import re
+import shutil
+import subprocess
+
+_E2E = pathlib.Path(__file__).resolve().parent.parent
+_BUILD = _E2E.parent / "go/build"
+_CONTAINERD = "github.com/containerd/containerd/v2"
+_FROM_DEBIAN = ("etcd", "busybox", "openssl", "ip", "unshare", "setpriv")
+
+
+def _build(module, package, *options):
+    built = subprocess.run([_BUILD, *options, _E2E / module, package], check=True, stdout=subprocess.PIPE, text=True)
+    return pathlib.Path(built.stdout.strip())
+
+
+def _pinned(module, package):
+    """The version of `package` in the go.mod of `module`."""
+    text = (_E2E / module / "go.mod").read_text()
+    return re.search(rf"{re.escape(package)} (v[0-9.]+)", text).group(1)
+
+
+def _kubernetes(module):
+    version = _pinned(module, "k8s.io/kubernetes")
+    major, minor, _ = version[1:].split(".")
+    variables = {"k8s.io/component-base/version.gitVersion": version,
+                 "k8s.io/component-base/version.gitMajor": major,
+                 "k8s.io/component-base/version.gitMinor": minor,
+                 "k8s.io/client-go/pkg/version.gitVersion": version}  # else the node reports v0.0.0-master
+    flags = " ".join(f"-X {name}={value}" for name, value in variables.items())
+    for name in ("kubelet", "kube-apiserver", "kube-scheduler", "kubectl", "kube-controller-manager"):
+        yield _build(module, f"k8s.io/kubernetes/cmd/{name}", "--ldflags", flags)
+
+
+def build(kubernetes="1.36"):
+    """Builds what is missing. Returns the path of each program by its name. Needs the network, so: outside the box."""
+    missing = [name for name in _FROM_DEBIAN if not shutil.which(name)]
+    if missing or not pathlib.Path("/usr/lib/cni/bridge").exists():
+        raise SystemExit(f"e2e cannot run: missing {missing or 'CNI plugins'}; run tests/install-packages")
+    paths = list(_kubernetes(f"kubernetes-{kubernetes}"))
+    version = _pinned("containerd", _CONTAINERD)
+    for name in ("containerd", "containerd-shim-runc-v2", "ctr"):
+        flags = f"-X {_CONTAINERD}/version.Version={version}"
+        paths.append(_build("containerd", f"{_CONTAINERD}/cmd/{name}", "--ldflags", flags))
+    paths.append(_build("runc", "github.com/opencontainers/runc", "--cgo", "--tags", "seccomp"))
+    return {path.name: path for path in paths}

@@ -1,0 +1,149 @@
+"""npu-device-plugin beside a real kubelet, containerd and API server."""
+
+import unittest
+
+import environment
+from cluster.kubectl import pod
+from cluster.process import wait_until
+from npus import COUNT, RESOURCE, SHARE, wait_for_allocatable
+
+
+class ClusterTest(unittest.TestCase):
+    """Pods that a test runs are gone when it ends."""
+
+    def setUp(self):
+        self.kubectl = environment.kubectl
+        self.node = environment.node
+        self.npus = environment.npus
+
+    def create(self, name, npus=0, **options):
+        resources = {RESOURCE: npus} if npus else None
+        self.kubectl.create(pod(name, resources=options.pop("resources", resources), **options))
+        self.addCleanup(self.kubectl.delete_pod, name)
+
+    def run_pod(self, name, npus=0, **options):
+        """Returns when it runs."""
+        self.create(name, npus, **options)
+        return self.kubectl.wait_for_phase(name, "Running")
+
+    def wait_for_allocatable(self, count):
+        wait_for_allocatable(self.kubectl, environment.NODE, RESOURCE, count)
+
+    def devices(self, name):
+        """The NPUs' device nodes in the pod."""
+        listed = self.kubectl.exec(name, "ls", "/dev").split()
+        return {entry for entry in listed if entry.startswith("davinci") and entry != "davinci_manager"}
+
+
+class Allocation(ClusterTest):
+
+    def test_an_ordinary_pod_has_nothing_of_ours(self):
+        self.run_pod("ordinary")
+        self.assertEqual(self.devices("ordinary"), set())
+        self.assertNotIn("NPU_IPC", self.kubectl.exec("ordinary", "env"))
+
+    def test_a_pod_gets_the_devices_that_it_asks_for(self):
+        self.run_pod("two", npus=2)
+        self.assertEqual(len(self.devices("two")), 2)
+        for name in ("davinci_manager", "devmm_svm", "hisi_hdc"):
+            self.assertIn(name, self.kubectl.exec("two", "ls", "/dev").split())
+        variables = self.kubectl.exec("two", "env").splitlines()
+        self.assertIn("NPU_IPC_SOCKET=/run/npu-ipc/broker.sock", variables)
+        self.assertIn("NPU_IPC_LIBRARY=/usr/local/lib/npu-ipc/libnpu_ipc.so", variables)
+
+    def test_what_is_mounted_is_there_and_read_only(self):
+        self.run_pod("mounts", npus=1)
+        for path in ("/usr/local/lib/npu-ipc/libnpu_ipc.so", "/run/npu-ipc/broker.sock",
+                     "/usr/local/Ascend/driver/lib64/libascendcl.so"):
+            self.kubectl.exec("mounts", "test", "-e", path)
+            folder = path.rsplit("/", 1)[0]
+            tried = self.kubectl.exec("mounts", "sh", "-c", f"touch {folder}/mine 2>&1 || true")
+            self.assertIn("Read-only file system", tried)
+
+    def test_beyond_capacity_a_pod_waits_for_the_holder_to_go(self):
+        self.run_pod("holder", npus=COUNT)
+        self.create("waiting", npus=1)
+        wait_until(lambda: f"Insufficient {RESOURCE}" in str(self.kubectl.get("pod", "waiting")["status"]),
+                   "the scheduler to say why the pod waits")
+        self.assertEqual(self.kubectl.get("pod", "waiting")["status"]["phase"], "Pending")
+        self.kubectl.delete_pod("holder")
+        self.kubectl.wait_for_phase("waiting", "Running")
+        self.assertEqual(len(self.devices("waiting")), 1)
+
+    def test_the_share_resource_needs_no_npu(self):
+        self.run_pod("sidecar", resources={SHARE: 1})
+        self.assertEqual(self.devices("sidecar"), set())
+        self.kubectl.exec("sidecar", "test", "-e", "/usr/local/lib/npu-ipc/libnpu_ipc.so")
+        self.kubectl.exec("sidecar", "test", "-S", "/run/npu-ipc/broker.sock")
+
+
+class Restarts(ClusterTest):
+
+    def check_untouched(self, name, before):
+        after = self.kubectl.get("pod", name)["status"]["containerStatuses"]
+        self.assertEqual([(c["containerID"], c["restartCount"]) for c in after],
+                         [(c["containerID"], c["restartCount"]) for c in before["status"]["containerStatuses"]])
+
+    def check_next_pod_gets_others(self, name):
+        self.run_pod(f"{name}-next", npus=2)
+        self.assertEqual(len(self.devices(name) | self.devices(f"{name}-next")), 4)
+
+    def test_kubelet(self):
+        before = self.run_pod("kubelet", npus=2)
+        self.node.restart_kubelet()
+        self.check_next_pod_gets_others("kubelet")
+        self.wait_for_allocatable(COUNT)
+        self.check_untouched("kubelet", before)
+
+    def test_device_plugin_killed(self):
+        before = self.run_pod("plugin", npus=2)
+        self.npus.plugin.kill()
+        self.wait_for_allocatable(0)
+        self.npus.plugin.start()
+        self.wait_for_allocatable(COUNT)
+        self.check_next_pod_gets_others("plugin")
+        self.check_untouched("plugin", before)
+
+    def test_containerd(self):
+        before = self.run_pod("containerd", npus=2)
+        self.node.restart_containerd()
+        wait_until(lambda: len(self.devices("containerd")) == 2, "exec to work again")
+        self.check_next_pod_gets_others("containerd")
+        self.check_untouched("containerd", before)
+
+
+class Health(ClusterTest):
+
+    def test_a_faulty_device_is_not_allocatable_until_it_is_well(self):
+        self.npus.control("inject", "-d", "3", "--code", "0x80e18005", "--severity", "critical", "--name", "HBM")
+        self.addCleanup(self.npus.control, "clear", "-d", "3")
+        self.wait_for_allocatable(COUNT - 1)
+        self.run_pod("healthy", npus=COUNT - 1)
+        self.assertNotIn("davinci3", self.devices("healthy"))
+        self.npus.control("clear", "-d", "3")
+        self.wait_for_allocatable(COUNT)
+
+
+class Cdi(ClusterTest):
+
+    def test_devices_come_by_cdi(self):
+        self.npus.restart_plugin("--injection-mode", "cdi")
+        self.addCleanup(self.wait_for_allocatable, COUNT)
+        self.addCleanup(self.npus.restart_plugin)
+        self.wait_for_allocatable(COUNT)
+        self.run_pod("cdi", npus=2)
+        self.assertEqual(len(self.devices("cdi")), 2)
+        self.kubectl.exec("cdi", "test", "-e", "/usr/local/Ascend/driver/lib64/libascendcl.so")
+
+
+class Sharing(ClusterTest):
+
+    def test_two_unprivileged_pods_share_memory_by_annotation(self):
+        group = {"npu-ipc.io/group": "weights"}
+        self.run_pod("exporter", npus=1, annotations=group)
+        self.run_pod("importer", npus=1, annotations=group)
+        self.npus.know_pods(self.kubectl.pods())
+        self.kubectl.exec("exporter", "sh", "-c",
+                          "npu-ipc-example exporter --wait 60 >/tmp/log 2>&1 & echo $! >/tmp/pid")
+        shared = self.kubectl.exec("importer", "npu-ipc-example", "importer", "--wait", "30")
+        self.assertIn("pattern", shared)

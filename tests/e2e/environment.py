@@ -1,0 +1,37 @@
+"""The cluster that the tests of one run share: started once, ended with the box."""
+
+import pathlib
+
+from cluster import box, image, programs
+from cluster.control_plane import SERVICE_ADDRESS, ControlPlane
+from cluster.kubectl import Kubectl
+from cluster.node import Node, wait_until_ready
+from npus import COUNT, RESOURCE, Npus, wait_for_allocatable
+
+NODE = "node-1"
+
+kubectl: Kubectl
+control_plane: ControlPlane
+node: Node
+npus: Npus
+
+
+def start(build_tree, log_directory, cgroup):
+    """Inside the box. Returns when the node is Ready and offers all NPUs."""
+    global kubectl, control_plane, node, npus  # pylint: disable=global-statement
+    tools = programs.build()
+    box.furnish(NODE, [SERVICE_ADDRESS, "10.89.0.1"])
+    work = pathlib.Path("/run/e2e")
+    work.mkdir()
+    archive = work / "image.tar"
+    image.write(archive, work, [build_tree / "bin/npu-ipc-example"],
+                sorted((build_tree / "lib/npu-ipc-sim").glob("*.so")) + [build_tree / "lib/libnpu_ipc.so"])
+    control_plane = ControlPlane(tools, work / "control-plane", log_directory)
+    control_plane.start([NODE])
+    kubectl = Kubectl(tools["kubectl"], control_plane.kubeconfig("admin"))
+    node = Node(NODE, tools, work / "node", log_directory, cgroup)
+    node.start(control_plane, archive)
+    wait_until_ready(kubectl, NODE)
+    npus = Npus(build_tree, log_directory)
+    npus.start()
+    wait_for_allocatable(kubectl, NODE, RESOURCE, COUNT)
