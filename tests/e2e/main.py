@@ -12,13 +12,15 @@ import time
 import unittest
 
 import environment
-from cluster import box, image, programs
+from cluster import box, programs
 
 
 def _arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--build-tree", type=pathlib.Path, required=True, help="a build tree of this project")
+    parser.add_argument("--build-tree", type=pathlib.Path, default="build/release",
+                        help="of this project; default: %(default)s")
     parser.add_argument("--log-directory", type=pathlib.Path, help="default: e2e-logs in the build tree")
+    parser.add_argument("--build-only", action="store_true", help="build the cluster's programs, and nothing else")
     parser.add_argument("--shell", action="store_true", help="a shell in the cluster's box instead of the tests")
     parser.add_argument("tests", nargs="*", help="names of tests as unittest takes them; default: all")
     parser.add_argument("--in-box", help=argparse.SUPPRESS)  # the cgroup
@@ -32,6 +34,8 @@ def _outside(options):
     if os.geteuid() != 0:
         raise SystemExit("e2e cannot run: namespaces, mounts and cgroups need root")
     programs.build()
+    if options.build_only:
+        return 0
     shutil.rmtree(options.log_directory, ignore_errors=True)
     options.log_directory.mkdir(parents=True)
     name = f"npu-e2e-{os.getpid()}"

@@ -40,7 +40,9 @@ def _add_directory(archive, name, mode):
 def _write_layer(path, programs, libraries):
     busybox = shutil.which("busybox")
     applets = subprocess.run([busybox, "--list"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()
-    needed = {library for file in (*programs, *libraries) for library in _libraries(file)} - set(libraries)
+    ours = {library.resolve() for library in libraries}
+    needed = {library for file in (*programs, *libraries) for library in _libraries(file)
+              if library.resolve() not in ours}
     with tarfile.open(path, "w", dereference=True) as layer:
         _add_directory(layer, "tmp", 0o1777)
         layer.add(busybox, "bin/busybox")
