@@ -1,41 +1,11 @@
 """npu-device-plugin beside a real kubelet, containerd and API server."""
 
-import unittest
-
-import environment
-from cluster.kubectl import pod
 from cluster.process import wait_until
-from npus import COUNT, RESOURCE, SHARE, wait_for_allocatable
+from cluster_test_case import ClusterTestCase
+from npus import COUNT, RESOURCE, SHARE
 
 
-class ClusterTest(unittest.TestCase):
-    """Pods that a test runs are gone when it ends."""
-
-    def setUp(self):
-        self.kubectl = environment.kubectl
-        self.node = environment.node
-        self.npus = environment.npus
-
-    def create(self, name, npus=0, **options):
-        resources = {RESOURCE: npus} if npus else None
-        self.kubectl.create(pod(name, resources=options.pop("resources", resources), **options))
-        self.addCleanup(self.kubectl.delete_pod, name)
-
-    def run_pod(self, name, npus=0, **options):
-        """Returns when it runs."""
-        self.create(name, npus, **options)
-        return self.kubectl.wait_for_phase(name, "Running")
-
-    def wait_for_allocatable(self, count):
-        wait_for_allocatable(self.kubectl, environment.NODE, RESOURCE, count)
-
-    def devices(self, name):
-        """The NPUs' device nodes in the pod."""
-        listed = self.kubectl.exec(name, "ls", "/dev").split()
-        return {entry for entry in listed if entry.startswith("davinci") and entry != "davinci_manager"}
-
-
-class Allocation(ClusterTest):
+class Allocation(ClusterTestCase):
 
     def test_an_ordinary_pod_has_nothing_of_ours(self):
         self.run_pod("ordinary")
@@ -77,7 +47,7 @@ class Allocation(ClusterTest):
         self.kubectl.exec("sidecar", "test", "-S", "/run/npu-ipc/broker.sock")
 
 
-class Restarts(ClusterTest):
+class Restarts(ClusterTestCase):
 
     def check_untouched(self, name, before):
         after = self.kubectl.get("pod", name)["status"]["containerStatuses"]
@@ -112,7 +82,7 @@ class Restarts(ClusterTest):
         self.check_untouched("containerd", before)
 
 
-class Health(ClusterTest):
+class Health(ClusterTestCase):
 
     def test_a_faulty_device_is_not_allocatable_until_it_is_well(self):
         self.npus.control("inject", "-d", "3", "--code", "0x80e18005", "--severity", "critical", "--name", "HBM")
@@ -124,7 +94,7 @@ class Health(ClusterTest):
         self.wait_for_allocatable(COUNT)
 
 
-class Cdi(ClusterTest):
+class Cdi(ClusterTestCase):
 
     def test_devices_come_by_cdi(self):
         self.npus.restart_plugin("--injection-mode", "cdi")
@@ -134,16 +104,3 @@ class Cdi(ClusterTest):
         self.run_pod("cdi", npus=2)
         self.assertEqual(len(self.devices("cdi")), 2)
         self.kubectl.exec("cdi", "test", "-e", "/usr/local/Ascend/driver/lib64/libascendcl.so")
-
-
-class Sharing(ClusterTest):
-
-    def test_two_unprivileged_pods_share_memory_by_annotation(self):
-        group = {"npu-ipc.io/group": "weights"}
-        self.run_pod("exporter", npus=1, annotations=group)
-        self.run_pod("importer", npus=1, annotations=group)
-        self.npus.know_pods(self.kubectl.pods())
-        self.kubectl.exec("exporter", "sh", "-c",
-                          "npu-ipc-example exporter --wait 60 >/tmp/log 2>&1 & echo $! >/tmp/pid")
-        shared = self.kubectl.exec("importer", "npu-ipc-example", "importer", "--wait", "30")
-        self.assertIn("pattern", shared)
