@@ -31,8 +31,11 @@ class Node:
         self._start_kubelet(control_plane)
 
     def ctr(self, *arguments):
-        return subprocess.run([self._programs["ctr"], "--namespace", "k8s.io", *map(str, arguments)], check=True,
-                              stdout=subprocess.PIPE, text=True).stdout
+        done = subprocess.run([self._programs["ctr"], "--namespace", "k8s.io", *map(str, arguments)],
+                              capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"ctr {' '.join(map(str, arguments))}: {done.stderr.strip()}")
+        return done.stdout
 
     def wait_for_containerd(self):
         self.containerd.wait_until(lambda: self.ctr("version"), "containerd to serve")
