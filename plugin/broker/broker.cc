@@ -46,19 +46,20 @@ void RaiseDescriptorLimit() {
 
 }  // namespace
 
-Broker::Broker(const Settings& settings, std::unique_ptr<EventLoop> loop)
+Broker::Broker(const Settings& settings, config::Start start, std::unique_ptr<EventLoop> loop)
     : settings_(settings),
+      start_(std::move(start)),
       metrics_(NPU_IPC_VERSION),
       loop_(std::move(loop)),
       shares_(loop_->clock(), settings.Limits(), *this, metrics_) {}
 
 Broker::~Broker() = default;
 
-Result<std::unique_ptr<Broker>> Broker::Start(const Settings& settings) {
+Result<std::unique_ptr<Broker>> Broker::Start(const Settings& settings, config::Start start) {
   RaiseDescriptorLimit();
   Result<std::unique_ptr<EventLoop>> loop = EventLoop::Create();
   if (!loop.ok()) return loop.status();
-  std::unique_ptr<Broker> broker(new Broker(settings, std::move(loop).value()));
+  std::unique_ptr<Broker> broker(new Broker(settings, std::move(start), std::move(loop).value()));
   if (Status opened = broker->Open(); !opened.ok()) return opened;
   return broker;
 }
@@ -163,8 +164,10 @@ std::string Broker::MetricsText() {
   std::map<std::string, device_view::ResourceStatistics> own;
   if (kubelet_ != nullptr) {
     const std::lock_guard lock(share_statistics_mutex_);
-    device_view::ResourceStatistics& share = own[settings_.share_resource] = share_statistics_;
-    for (const auto& plugin : kubelet_->plugins()) share.registrations = plugin->registrations();
+    for (const auto& plugin : kubelet_->plugins()) {
+      device_view::ResourceStatistics& share = own[plugin->resource().name()] = share_statistics_;
+      share.registrations = plugin->registrations();
+    }
   }
   std::optional<device_view::View> view;
   if (device_view_ != nullptr) view = device_view_->Current();
@@ -205,13 +208,25 @@ void Broker::Run() {
 
 void Broker::OnSignal(int signal) {
   if (signal == SIGHUP) {
-    spdlog::info("SIGHUP: reading the pods again");
+    spdlog::info("SIGHUP: reading the settings and the pods again");
+    ReadSettingsAgain();
     pods_->Refresh();
     return;
   }
   spdlog::info("ending: signal={}", signal);
   loop_->Unwatch(listener_watch_);
   loop_->Stop();
+}
+
+void Broker::ReadSettingsAgain() {
+  const Result<Settings> next = Reload(start_, settings_);
+  if (!next.ok()) {
+    spdlog::error("the settings stay as they are: reason={}", next.status().message());
+    return;
+  }
+  settings_ = *next;
+  config::SetLogLevel(settings_.log);
+  shares_.SetLimits(settings_.Limits());
 }
 
 void Broker::AcceptAll() {

@@ -26,20 +26,20 @@ namespace npu_ipc::broker {
 
 // Serves clients at the socket, probes and metrics over HTTP, and the share resource to the kubelet.
 // gRPC's threads see that resource alone, which never changes, and count its calls. SIGTERM and SIGINT end Run();
-// SIGHUP reads the pods again.
+// SIGHUP reads the settings and the pods again.
 class Broker final : private ShareContext, private SessionHost {
  public:
-  // Listens when it returns. Blocks the signals above in the calling thread: call it before other
+  // Listens when it returns. `start` is what the settings are read from again. Blocks the signals above in the calling thread: call it before other
   // threads start. kAlreadyExists when another broker serves the socket; kInvalidArgument,
   // kNotFound, kUnavailable name the setting that cannot be used.
-  static Result<std::unique_ptr<Broker>> Start(const Settings& settings);
+  static Result<std::unique_ptr<Broker>> Start(const Settings& settings, config::Start start);
   ~Broker() override;
 
   // Until a signal ends it. Clients are told to connect again.
   void Run();
 
  private:
-  Broker(const Settings& settings, std::unique_ptr<EventLoop> loop);
+  Broker(const Settings& settings, config::Start start, std::unique_ptr<EventLoop> loop);
 
   Status Open();
   void WatchDevices();
@@ -51,6 +51,7 @@ class Broker final : private ShareContext, private SessionHost {
   std::string MetricsText();
   http::Response Readyz();
   void OnSignal(int signal);
+  void ReadSettingsAgain();
   void AcceptAll();
   void OnPodsChanged(const std::vector<std::string>& changed_uids);
   void ArmDeadline();
@@ -74,7 +75,8 @@ class Broker final : private ShareContext, private SessionHost {
   void OnRefused(const pods::Pod& pod, const Refusal& refusal) override;
   void OnInvisiblePeer() override;
 
-  const Settings settings_;
+  Settings settings_;  // the loop thread's own
+  const config::Start start_;
   Metrics metrics_;
   http::Readiness readiness_;
   std::unique_ptr<EventLoop> loop_;

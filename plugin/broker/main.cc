@@ -5,7 +5,7 @@
 #include "plugin/broker/broker.h"
 #include "plugin/broker/settings.h"
 #include "plugin/config/logging.h"
-#include "plugin/config/options.h"
+#include "plugin/config/reload.h"
 
 namespace {
 
@@ -19,15 +19,10 @@ int Fail(const npu_ipc::Status& status, int exit_code) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  using npu_ipc::config::Options;
   npu_ipc::broker::Settings settings;
-  Options options("npu-ipc-broker",
-                  "Lets pods of one node that ask for it by annotation share NPU memory. Runs in "
-                  "the host's PID namespace (hostPID: true), otherwise unprivileged.",
-                  "NPU_IPC_BROKER");
-  settings.node_name = npu_ipc::broker::DefaultNodeName();
-  npu_ipc::broker::AddOptions(options, &settings);
-  const auto parsed = options.Parse(argc, argv, npu_ipc::config::ProcessEnvironment());
+  npu_ipc::config::Options options = npu_ipc::broker::DeclareOptions(&settings);
+  const auto start = npu_ipc::config::Start::Of(argc, argv);
+  const auto parsed = npu_ipc::config::Parse(options, start);
   if (!parsed.ok()) return Fail(parsed.status(), kExitUsage);
   if (parsed->exit_now) {
     fputs(parsed->text.c_str(), stdout);
@@ -37,7 +32,7 @@ int main(int argc, char** argv) {
     return Fail(checked, kExitUsage);
   }
   npu_ipc::config::StartLogging(settings.log, "npu-ipc-broker");
-  const auto broker = npu_ipc::broker::Broker::Start(settings);
+  const auto broker = npu_ipc::broker::Broker::Start(settings, start);
   if (!broker.ok()) {
     spdlog::error("cannot start: {}", broker.status().message());
     return 1;

@@ -1,12 +1,5 @@
 #include "plugin/broker/settings.h"
 
-#include <ctype.h>
-#include <limits.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-#include <algorithm>
-
 #include "plugin/broker/share_resource.h"
 #include "plugin/config/checks.h"
 #include "plugin/kubelet/resource_name.h"
@@ -28,14 +21,7 @@ ShareLimits Settings::Limits() const {
   return limits;
 }
 
-std::string DefaultNodeName() {
-  if (const char* name = ::getenv("NODE_NAME")) return name;
-  char host[HOST_NAME_MAX + 1] = {};
-  if (::gethostname(host, HOST_NAME_MAX) != 0) return {};
-  std::string name = host;
-  std::transform(name.begin(), name.end(), name.begin(), ::tolower);
-  return name;
-}
+namespace {
 
 void AddOptions(config::Options& options, Settings* settings) {
   options.Add("socket.path", "the socket that containers connect to; its directory is mounted",
@@ -77,9 +63,7 @@ void AddOptions(config::Options& options, Settings* settings) {
   options.Add("cluster.kubeconfig",
               "kubeconfig file to reach the API server with; empty: the pod's service account",
               &settings->cluster_kubeconfig);
-  options.Add("node.name",
-              "this node's name at the API server; default: NODE_NAME, else the host name",
-              &settings->node_name);
+  options.AddNodeName(&settings->node_name);
   options.Add("kubelet.devicePluginDirectory",
               "where the kubelet's registration socket is, and ours", &settings->kubelet.directory);
   options.Add("injection.librarySource",
@@ -94,6 +78,22 @@ void AddOptions(config::Options& options, Settings* settings) {
               "where the device plugin says what it knows of the devices; 'off': it is not asked",
               &settings->device_view_socket);
   config::AddLogOptions(options, &settings->log);
+  // The others are of sockets, of names that the kubelet knows, and of what threads were started with.
+  options.MarkLive({"log.level", "pods.waitTimeout", "client.helloTimeout", "admit.deadline",
+                    "client.disconnectGrace", "client.maxConnections", "client.maxRegions",
+                    "client.maxPending", "client.maxGrants"});
+}
+
+}  // namespace
+
+config::Options DeclareOptions(Settings* settings) {
+  config::Options options(
+      "npu-ipc-broker",
+      "Lets pods of one node that ask for it by annotation share NPU memory. "
+      "Runs in the host's PID namespace (hostPID: true), otherwise unprivileged.",
+      "NPU_IPC_BROKER");
+  AddOptions(options, settings);
+  return options;
 }
 
 Status Check(const Settings& settings) {
@@ -114,6 +114,11 @@ Status Check(const Settings& settings) {
             "'kubectl get pods -A -o json')"};
   }
   return Status::Ok();
+}
+
+Result<Settings> Reload(const config::Start& start, const Settings& in_force) {
+  return config::Reload(start, in_force, DeclareOptions,
+                        [](Settings* settings) { return Check(*settings); });
 }
 
 }  // namespace npu_ipc::broker

@@ -10,6 +10,7 @@
 #include "plugin/broker/share_registry.h"
 #include "plugin/config/logging.h"
 #include "plugin/config/options.h"
+#include "plugin/config/reload.h"
 #include "plugin/device_view/socket.h"
 #include "plugin/injection/injected_library.h"
 #include "plugin/kubelet/device_plugin.h"
@@ -33,7 +34,7 @@ struct Settings {
   int64_t share_ids = 4096;              // 0: the resource is not served
   std::string cluster_enabled = "auto";  // or true, false
   std::string cluster_kubeconfig;        // empty: the pod's service account
-  std::string node_name;                 // empty: nothing is said of the node
+  std::string node_name;                 // chooses the section of the config file, too
   kubelet::KubeletSettings kubelet;
   injection::InjectedLibrary library;
   std::string device_view_socket = device_view::kDefaultSocket;
@@ -42,14 +43,14 @@ struct Settings {
   ShareLimits Limits() const;
 };
 
-// The node's name where nobody sets it: NODE_NAME, which the manifests take from spec.nodeName, or
-// else the host name as the kubelet spells it.
-std::string DefaultNodeName();
-
-// Declares every setting. `settings` must outlive `options`.
-void AddOptions(config::Options& options, Settings* settings);
+// Every setting, those marked that can change while the broker runs. `settings` must outlive it.
+config::Options DeclareOptions(Settings* settings);
 
 // What no single setting can check for itself. kInvalidArgument.
 Status Check(const Settings& settings);
+
+// The settings read again: those that can change as they are now, the others as they are
+// `in_force`. Logs each difference; an error changes nothing.
+Result<Settings> Reload(const config::Start& start, const Settings& in_force);
 
 }  // namespace npu_ipc::broker

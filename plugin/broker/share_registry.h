@@ -75,6 +75,9 @@ class ShareRegistry {
                 Metrics& metrics);
   ~ShareRegistry();
 
+  // From the next request and deadline on: nothing that was granted before is taken back.
+  void SetLimits(const ShareLimits& limits) { limits_ = limits; }
+
   ClientId AddClient(ClientInfo info);
   // Its socket has closed while its process lives. Followed by ShareContext::Forget(), at once where
   // it claims nothing.
@@ -217,7 +220,7 @@ class ShareRegistry {
   void SendPeerRelease(ClientId client, uint32_t own, uint32_t peer);
 
   const Clock& clock_;
-  const ShareLimits limits_;
+  ShareLimits limits_;
   ShareContext& context_;
   Metrics& metrics_;
   Deadlines deadlines_;

@@ -104,8 +104,42 @@ TEST_F(BrokerDaemonTest, AMalformedPodFileLosesNobody) {
 TEST_F(BrokerDaemonTest, ReadsThePodsAgainAtHangup) {
   StartBroker();
   broker_->Signal(SIGHUP);
-  EXPECT_TRUE(WaitForLog("SIGHUP: reading the pods again"));
+  EXPECT_TRUE(WaitForLog("SIGHUP: reading the settings and the pods again"));
   EXPECT_EQ(Get("/readyz").first, 200);
+}
+
+TEST_F(BrokerDaemonTest, TakesWhatCanChangeFromItsConfigAtHangup) {
+  const std::string config = directory_.Path("config.json");
+  std::ofstream(config) << R"({"client": {"maxRegions": 1}})";
+  StartBroker({"--config=" + config, "--node-name=node-1"});
+  const auto client = AddClient(AddPod("trainer", "weights"));
+  Send(*client, Publish("first"));
+  Receive<wire::Published>(*client, MessageType::kPublished);
+  Send(*client, Publish("second"));
+  EXPECT_EQ(ReceiveRefused(*client).status, Status::kLimit);
+
+  std::ofstream(config) << R"({"share": {"resourceName": "other.io/share"},
+                               "nodes": {"node-1": {"client": {"maxRegions": 2}}}})";
+  broker_->Signal(SIGHUP);
+  EXPECT_TRUE(WaitForLog("client.maxRegions: 1 -> 2"));
+  EXPECT_TRUE(WaitForLog(R"(share.resourceName: "npu-ipc.io/share" -> "other.io/share")"));
+  Send(*client, Publish("second"));
+  Receive<wire::Published>(*client, MessageType::kPublished);
+}
+
+TEST_F(BrokerDaemonTest, KeepsItsSettingsWhenTheConfigIsMalformedAtHangup) {
+  const std::string config = directory_.Path("config.json");
+  std::ofstream(config) << R"({"client": {"maxRegions": 1}})";
+  StartBroker({"--config=" + config});
+  std::ofstream(config) << R"({"client": {"maxRegions": "many"}})";
+  broker_->Signal(SIGHUP);
+  EXPECT_TRUE(WaitForLog("the settings stay as they are: reason="));
+  EXPECT_THAT(Log(), HasSubstr("client.maxRegions"));
+  const auto client = AddClient(AddPod("trainer", "weights"));
+  Send(*client, Publish("first"));
+  Receive<wire::Published>(*client, MessageType::kPublished);
+  Send(*client, Publish("second"));
+  EXPECT_EQ(ReceiveRefused(*client).status, Status::kLimit);
 }
 
 TEST_F(BrokerDaemonTest, TellsItsClientsWhenItEnds) {
