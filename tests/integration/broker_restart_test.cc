@@ -133,7 +133,7 @@ TEST_F(BrokerRestart, OutsideTheHostsPidNamespaceItServesNobodyAndIsNotReady) {
               IsRefused("NPU_IPC_INTERNAL", HasSubstr("hostPID: true")));
   EXPECT_THAT(BrokerSays("/readyz", "nested"),
               AllOf(HasSubstr("identity"), HasSubstr("no pid"), HasSubstr("hostPID: true")));
-  EXPECT_EQ(BrokerSays("/readyz"), "ready\n");
+  EXPECT_THAT(BrokerSays("/readyz"), StartsWith("ready\n"));
   EXPECT_THAT(party.Do("open"), IsOk());
 }
 
