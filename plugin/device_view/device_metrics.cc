@@ -108,6 +108,10 @@ void AddDevices(const NodeState& state, std::vector<MetricFamily>* families) {
   Family changes = Counter("device_health_changes_total",
                            "Changes of the device between healthy and unhealthy.");
   Family capacity = Gauge("device_hbm_capacity_bytes", "On-chip memory of the device.");
+  Family share =
+      Gauge("device_share_enabled",
+            "1 where the driver lets several containers use the device; asked where it is "
+            "advertised more than once.");
   for (const auto& [id, device] : state.devices) {
     const hal::Device& hardware = device.hardware;
     info.Add({{"chip", hardware.chip_name},
@@ -120,8 +124,11 @@ void AddDevices(const NodeState& state, std::vector<MetricFamily>* families) {
     faults.Add(OfDevice(id), static_cast<double>(device.health.fault_codes.size()));
     changes.Add(OfDevice(id), static_cast<double>(device.health_changes));
     capacity.Add(OfDevice(id), static_cast<double>(hardware.memory_bytes));
+    if (device.device_share) share.Add(OfDevice(id), *device.device_share ? 1 : 0);
   }
-  for (Family* family : {&info, &healthy, &faults, &changes, &capacity}) family->MoveTo(families);
+  for (Family* family : {&info, &healthy, &faults, &changes, &capacity, &share}) {
+    family->MoveTo(families);
+  }
 }
 
 void AddUsage(const NodeState& state, std::vector<MetricFamily>* families) {

@@ -123,6 +123,19 @@ TEST(DeviceMetricsTest, LeavesOutWhatTheDriverDoesNotAnswer) {
   EXPECT_THAT(text, HasSubstr("npu_ipc_device_temperature_celsius{device=\"npu-0\"}"));
 }
 
+TEST(DeviceMetricsTest, SaysWhichDevicesMayBeSharedWhereThatWasAsked) {
+  NodeState state = FullState(3);
+  for (auto& [id, device] : state.devices) device.device_share.reset();
+  state.devices.at("npu-0").device_share = true;
+  state.devices.at("npu-1").device_share = false;
+  View view = FullView();
+  view.state = std::make_shared<const NodeState>(state);
+  const std::string text = DeviceMetricsText(view, kNow);
+  EXPECT_THAT(text, HasSubstr("npu_ipc_device_share_enabled{device=\"npu-0\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("npu_ipc_device_share_enabled{device=\"npu-1\"} 0\n"));
+  EXPECT_THAT(text, Not(HasSubstr("npu_ipc_device_share_enabled{device=\"npu-2\"}")));
+}
+
 TEST(DeviceMetricsTest, CountsTheReplicasOfADeviceThatAContainerHas) {
   NodeState state = FullState(3);
   state.allocations[4].device_ids = {"npu-1::0", "npu-1::2"};
