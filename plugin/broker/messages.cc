@@ -67,7 +67,9 @@ bool IsIpcKey(const uint8_t (&handle)[wire::kHandleBytes]) {
          std::all_of(std::begin(handle), end, [](uint8_t c) { return c > ' ' && c < 0x7f; });
 }
 
-std::optional<std::string> Check(const wire::Publish& message) {
+// Of Publish and of ReclaimRegion, whose fields are the same.
+template <class M>
+std::optional<std::string> CheckRegion(const M& message) {
   if (auto bad = CheckText(message.group, "group")) return bad;
   if (auto bad = CheckName(message.name, "name")) return bad;
   if (message.handle_kind < wire::HandleKind::kIpcKey ||
@@ -87,12 +89,40 @@ std::optional<std::string> Check(const wire::Publish& message) {
   return std::nullopt;
 }
 
+std::optional<std::string> Check(const wire::Publish& message) { return CheckRegion(message); }
+
+std::optional<std::string> Check(const wire::ReclaimRegion& message) {
+  if (message.generation == 0) return "no generation";
+  return CheckRegion(message);
+}
+
+std::optional<std::string> Check(const wire::ReclaimMapping& message) {
+  if (auto bad = CheckText(message.group, "group")) return bad;
+  if (auto bad = CheckName(message.name, "name")) return bad;
+  if (message.generation == 0) return "no generation";
+  if (message.exporter_host_pid <= 0) return "no exporter pid";
+  return std::nullopt;
+}
+
+std::optional<std::string> Check(const wire::List& message) {
+  if (auto bad = CheckText(message.group, "group")) return bad;
+  if (auto bad = CheckText(message.prefix, "prefix")) return bad;
+  return CheckText(message.after, "after");
+}
+
+std::optional<std::string> Check(const wire::Subscribe& message) {
+  if (auto bad = CheckText(message.group, "group")) return bad;
+  return CheckText(message.prefix, "prefix");
+}
+
 std::optional<std::string> Check(const wire::Attach& message) {
   if (auto bad = CheckText(message.group, "group")) return bad;
   return CheckName(message.name, "name");
 }
 
-bool IsStatus(Status status) { return status >= Status::kOk && status <= Status::kInternal; }
+bool IsStatus(Status status) {
+  return status >= Status::kOk && status <= Status::kClaimContradicted;
+}
 
 std::optional<std::string> Check(const wire::Imported& message) {
   if (!IsStatus(message.status)) return "unknown status";
@@ -104,7 +134,19 @@ std::optional<std::string> Check(const wire::Admitted& message) {
   return std::nullopt;
 }
 
+std::optional<std::string> Check(const wire::Rotated& message) {
+  if (!IsStatus(message.status)) return "unknown status";
+  if (message.status == Status::kOk && !IsIpcKey(message.handle)) {
+    return "the handle is not of an export key's form";
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> Check(const wire::Withdraw&) { return std::nullopt; }
+std::optional<std::string> Check(const wire::Unsubscribe&) { return std::nullopt; }
+std::optional<std::string> Check(const wire::PeerHeld&) { return std::nullopt; }
+std::optional<std::string> Check(const wire::ReclaimDone&) { return std::nullopt; }
+std::optional<std::string> Check(const wire::Closed&) { return std::nullopt; }
 std::optional<std::string> Check(const wire::Detached&) { return std::nullopt; }
 
 using Decoded = std::variant<ClientMessage, BadMessage>;
@@ -145,9 +187,23 @@ Decoded DecodeBody(const void* packet, size_t bytes, const wire::MessageHeader& 
     case MessageType::kAdmitted:
       return DecodeAs<wire::Admitted>(packet, bytes, header);
     case MessageType::kList:
+      return DecodeAs<wire::List>(packet, bytes, header);
     case MessageType::kSubscribe:
-    case MessageType::kReclaim:
-      return ClientMessage(ReservedRequest{header.request_id, header.type});
+      return DecodeAs<wire::Subscribe>(packet, bytes, header);
+    case MessageType::kUnsubscribe:
+      return DecodeAs<wire::Unsubscribe>(packet, bytes, header);
+    case MessageType::kReclaimRegion:
+      return DecodeAs<wire::ReclaimRegion>(packet, bytes, header);
+    case MessageType::kReclaimMapping:
+      return DecodeAs<wire::ReclaimMapping>(packet, bytes, header);
+    case MessageType::kPeerHeld:
+      return DecodeAs<wire::PeerHeld>(packet, bytes, header);
+    case MessageType::kReclaimDone:
+      return DecodeAs<wire::ReclaimDone>(packet, bytes, header);
+    case MessageType::kRotated:
+      return DecodeAs<wire::Rotated>(packet, bytes, header);
+    case MessageType::kClosed:
+      return DecodeAs<wire::Closed>(packet, bytes, header);
     default:
       return Malformed(header.request_id,
                        "unknown type " + std::to_string(static_cast<uint32_t>(header.type)));
@@ -185,12 +241,32 @@ Decoded Decode(const void* packet, size_t bytes, bool truncated) {
 }
 
 std::string_view StatusName(Status status) {
-  static constexpr std::string_view kNames[] = {
-      "ok",          "malformed",      "version_mismatch", "not_in_pod",      "unknown_pod",
-      "no_group",    "bad_annotation", "not_in_group",     "role_denied",     "name_taken",
-      "not_found",   "timed_out",      "exporter_gone",    "exporter_failed", "limit",
-      "unsupported", "reconnect",      "shutting_down",    "unreachable",     "still_held",
-      "peer_limit",  "internal"};
+  static constexpr std::string_view kNames[] = {"ok",
+                                                "malformed",
+                                                "version_mismatch",
+                                                "not_in_pod",
+                                                "unknown_pod",
+                                                "no_group",
+                                                "bad_annotation",
+                                                "not_in_group",
+                                                "role_denied",
+                                                "name_taken",
+                                                "not_found",
+                                                "timed_out",
+                                                "exporter_gone",
+                                                "exporter_failed",
+                                                "limit",
+                                                "unsupported",
+                                                "reconnect",
+                                                "shutting_down",
+                                                "unreachable",
+                                                "still_held",
+                                                "peer_limit",
+                                                "internal",
+                                                "policy_denied",
+                                                "namespace_denied",
+                                                "quota_exceeded",
+                                                "claim_contradicted"};
   const auto index = static_cast<size_t>(status);
   return index < std::size(kNames) ? kNames[index] : "internal";
 }
@@ -203,6 +279,7 @@ std::string_view CutText(std::string_view text, size_t bytes) {
 
 wire::Refused NewRefused(uint64_t request_id, const Refusal& refusal) {
   auto refused = NewMessage<wire::Refused>(MessageType::kRefused, request_id);
+  refused.header.speaks_minor = wire::kVersionMinor;
   refused.status = refusal.status;
   refused.vendor_code = refusal.vendor_code;
   PutText(refused.reason, refusal.reason);

@@ -20,14 +20,11 @@ struct Refusal {
   int32_t vendor_code = 0;
 };
 
-// A request that this version of the protocol has a number for, and this broker no answer yet.
-struct ReservedRequest {
-  uint64_t request_id = 0;
-  wire::MessageType type = wire::MessageType::kList;
-};
-
-using ClientMessage = std::variant<wire::Hello, wire::Publish, wire::Attach, wire::Withdraw,
-                                   wire::Imported, wire::Detached, wire::Admitted, ReservedRequest>;
+using ClientMessage =
+    std::variant<wire::Hello, wire::Publish, wire::Attach, wire::Withdraw, wire::Imported,
+                 wire::Detached, wire::Admitted, wire::List, wire::Subscribe, wire::Unsubscribe,
+                 wire::ReclaimRegion, wire::ReclaimMapping, wire::PeerHeld, wire::ReclaimDone,
+                 wire::Rotated, wire::Closed>;
 
 // A packet that breaks a rule of wire.h: refused, and its connection ended.
 struct BadMessage {
@@ -65,7 +62,7 @@ template <class M>
 M NewMessage(wire::MessageType type, uint64_t request_id) {
   M message = {};
   message.header.version_major = wire::kVersionMajor;
-  message.header.version_minor = wire::kVersionMinor;
+  message.header.version_minor = wire::MinorOf(type);
   message.header.type = type;
   message.header.bytes = sizeof(M);
   message.header.request_id = request_id;

@@ -179,6 +179,7 @@ void Session::Serve(const pods::Pod& pod) {
 
 void Session::SendWelcome(const pods::Pod& pod, const pods::SharePolicy& policy) {
   auto welcome = NewMessage<wire::Welcome>(MessageType::kWelcome, hello_request_id_);
+  welcome.header.speaks_minor = wire::kVersionMinor;
   welcome.host_pid = process_.pid;
   welcome.group_count = static_cast<uint32_t>(policy.groups.size());
   PutText(welcome.pod_namespace, pod.pod_namespace);
@@ -213,11 +214,12 @@ void Session::Handle(const wire::Imported& message) { services_.shares.Imported(
 void Session::Handle(const wire::Detached& message) { services_.shares.Detached(client_, message); }
 void Session::Handle(const wire::Admitted& message) { services_.shares.Admitted(client_, message); }
 
-void Session::Handle(const ReservedRequest& message) {
-  Refuse(message.request_id,
-         {wire::Status::kUnsupported, "requests of type " +
-                                          std::to_string(static_cast<uint32_t>(message.type)) +
-                                          " are not supported yet"});
+template <class M>
+void Session::Handle(const M& message) {
+  const auto type = static_cast<uint32_t>(message.header.type);
+  Refuse(message.header.request_id,
+         {wire::Status::kUnsupported,
+          "requests of type " + std::to_string(type) + " are not supported yet"});
 }
 
 void Session::Refuse(uint64_t request_id, const Refusal& refusal) {

@@ -89,7 +89,9 @@ class Session final : private Connection::Handler {
   void Handle(const wire::Imported& message);
   void Handle(const wire::Detached& message);
   void Handle(const wire::Admitted& message);
-  void Handle(const ReservedRequest& message);
+  // What the protocol has and this broker does not answer yet.
+  template <class M>
+  void Handle(const M& message);
 
   void Serve(const pods::Pod& pod);
   void SendWelcome(const pods::Pod& pod, const pods::SharePolicy& policy);

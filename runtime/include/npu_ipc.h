@@ -76,6 +76,10 @@ typedef enum npu_ipc_status {
   NPU_IPC_STILL_HELD = 19,      /* importers had not closed when the drain time ended */
   NPU_IPC_PEER_LIMIT = 20,      /* 32 processes already use this pair of devices */
   NPU_IPC_INTERNAL = 21,
+  NPU_IPC_POLICY_DENIED = 22,      /* the cluster's policy forbids it */
+  NPU_IPC_NAMESPACE_DENIED = 23,   /* the other namespace has not given its leave */
+  NPU_IPC_QUOTA_EXCEEDED = 24,     /* a byte limit of the pod, its annotation, or the node */
+  NPU_IPC_CLAIM_CONTRADICTED = 25, /* the driver's own records say otherwise than this process */
   NPU_IPC_INVALID_ARGUMENT =
       64, /* a null, a zero, an unaligned pointer, a name too long: see the last error */
   NPU_IPC_NO_BROKER = 65,         /* no broker at the socket within the wait */

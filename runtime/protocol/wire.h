@@ -5,11 +5,12 @@
 // two share; it needs nothing but fixed-width integers, so that it compiles freestanding.
 //
 // Rules
-//  1. Every message starts with a MessageHeader, and that with the version. A broker accepts every
-//  minor
-//     version of its own major up to its own, and answers a newer one with its own version
-//     (Refused, kVersionMismatch). Minor versions add message types, or use a `reserved` field that
-//     was zero.
+//  1. Every message starts with a MessageHeader, and that with the version: the major one of both
+//     ends, and the minor one that brought the message's type. A broker refuses a message newer than
+//     itself (Refused, kVersionMismatch); a library skips types that it does
+//     not know. Minor versions add message types, or use a `reserved` field that was zero. Hello,
+//     Welcome and Refused say what minor version their sender speaks (`speaks_minor`): neither sends the other
+//     what it does not know. A broker serves every older minor version of its major.
 //  2. `bytes` is the size of the whole message and equals what the packet holds.
 //  3. A request carries a `request_id` of its sender's; the answer repeats it. Unasked messages
 //  have 0.
@@ -27,7 +28,7 @@
 namespace npu_ipc::wire {
 
 inline constexpr uint16_t kVersionMajor = 1;
-inline constexpr uint16_t kVersionMinor = 0;
+inline constexpr uint16_t kVersionMinor = 1;
 
 // Where a container finds the broker, unless its environment says otherwise.
 inline constexpr char kDefaultSocketPath[] = "/run/npu-ipc/broker.sock";
@@ -72,39 +73,80 @@ enum class Status : int32_t {
   kStillHeld = 19,     // importers had not closed when the drain time ended
   kPeerLimit = 20,     // the driver's limit of processes on this pair of devices is reached
   kInternal = 21,
+  // Since 1.1; told as the status in brackets to who speaks 1.0.
+  kPolicyDenied = 22,       // the cluster's policy forbids it (kRoleDenied)
+  kNamespaceDenied = 23,    // the other namespace has not given its leave (kNotInGroup)
+  kQuotaExceeded = 24,      // a byte limit of the pod, the node or the annotation (kLimit)
+  kClaimContradicted = 25,  // the driver's own records say otherwise (kMalformed)
 };
 
 enum class MessageType : uint32_t {
   // Library to broker, answered.
-  kHello = 1,      // Welcome
-  kPublish = 2,    // Published
-  kAttach = 3,     // Grant
-  kWithdraw = 4,   // Withdrawn
-  kList = 5,       // reserved
-  kSubscribe = 6,  // reserved
-  kReclaim = 7,    // reserved: what is still held, told again after a reconnect
+  kHello = 1,           // Welcome
+  kPublish = 2,         // Published
+  kAttach = 3,          // Grant
+  kWithdraw = 4,        // Withdrawn
+  kList = 5,            // Listed (1.1)
+  kSubscribe = 6,       // Subscribed (1.1)
+  kReclaimRegion = 7,   // Published (1.1)
+  kReclaimMapping = 8,  // Reclaimed (1.1)
   // Library to broker, not answered.
-  kImported = 32,  // the outcome of a Grant
-  kDetached = 33,  // the importer has closed its mapping
-  kAdmitted = 34,  // the outcome of an Admit (same request_id)
+  kImported = 32,     // the outcome of a Grant
+  kDetached = 33,     // the importer has closed its mapping
+  kAdmitted = 34,     // the outcome of an Admit (same request_id)
+  kUnsubscribe = 35,  // (1.1)
+  kPeerHeld = 36,     // peer access that this process has enabled, told after a reconnect (1.1)
+  kReclaimDone = 37,  // all that this process holds has been told (1.1)
+  kRotated = 38,      // the outcome of a Rotate (same request_id) (1.1)
+  kClosed = 39,       // the exporter has closed the export under its importers (1.1)
   // Broker to library: answers.
   kWelcome = 64,
   kPublished = 65,
   kGrant = 66,
   kWithdrawn = 67,
-  kRefused = 68,  // any request's other answer
+  kRefused = 68,     // any request's other answer
+  kListed = 69,      // (1.1)
+  kSubscribed = 70,  // (1.1)
+  kReclaimed = 71,   // (1.1)
   // Broker to library, unasked.
-  kAdmit = 96,        // to an exporter: whitelist this process
-  kWithdrawing = 97,  // to an importer: close this mapping
-  kPeerRelease = 98,  // to either: the last share between these two devices is gone
+  kAdmit = 96,          // to an exporter: whitelist this process
+  kWithdrawing = 97,    // to an importer: close this mapping
+  kPeerRelease = 98,    // to either: the last share between these two devices is gone
+  kRotate = 99,         // to an exporter: close the key, export anew, answer with Rotated (1.1)
+  kRepublished = 100,   // to an exporter: what a region's generation is after Rotated (1.1)
+  kRegionChange = 101,  // to a subscriber (1.1)
 };
+
+// The minor version that brought a type.
+constexpr uint16_t MinorOf(MessageType type) {
+  switch (type) {
+    case MessageType::kList:
+    case MessageType::kSubscribe:
+    case MessageType::kReclaimRegion:
+    case MessageType::kReclaimMapping:
+    case MessageType::kUnsubscribe:
+    case MessageType::kPeerHeld:
+    case MessageType::kReclaimDone:
+    case MessageType::kRotated:
+    case MessageType::kClosed:
+    case MessageType::kListed:
+    case MessageType::kSubscribed:
+    case MessageType::kReclaimed:
+    case MessageType::kRotate:
+    case MessageType::kRepublished:
+    case MessageType::kRegionChange:
+      return 1;
+    default:
+      return 0;
+  }
+}
 
 struct MessageHeader {
   uint16_t version_major;
   uint16_t version_minor;
   MessageType type;
   uint32_t bytes;
-  uint32_t reserved;  // 0
+  uint32_t speaks_minor;  // in Hello, Welcome and Refused; else 0
   uint64_t request_id;
 };
 static_assert(sizeof(MessageHeader) == 24);
@@ -135,7 +177,7 @@ static_assert(sizeof(Welcome) == 24 + 8 + 64 + 256 + 64 + 80 + 64 + 256 + 32);
 
 struct Publish {
   MessageHeader header;
-  char group[kNameBytes];  // empty: the pod's only group
+  char group[kNameBytes];  // empty: the pod's only group; "namespace/name": another namespace's
   char name[kNameBytes];
   HandleKind handle_kind;
   uint32_t claimed_physical_device;
@@ -239,6 +281,8 @@ enum class WithdrawReason : uint32_t {
   kWithdrawn = 1,     // the exporter asked for its memory back
   kExporterGone = 2,  // the exporter has ended: the mapping is dead already
   kRevoked = 3,       // policy: the right to it was taken back
+  kRotated =
+      4,  // the exporter renews the key: close, and attach again for the next generation (1.1)
 };
 
 struct Withdrawing {
@@ -265,7 +309,174 @@ struct Refused {
 };
 static_assert(sizeof(Refused) == 24 + 8 + 256);
 
+// Since 1.1 from here on.
+
+// A live region, as any member of its group may know it. Never a handle.
+struct RegionDescription {
+  char group[kNameBytes];  // as the asking pod would name it
+  char name[kNameBytes];
+  uint64_t region_id;
+  uint64_t generation;
+  uint64_t allocation_bytes;
+  uint64_t view_bytes;
+  uint32_t exporter_physical_device;
+  int32_t exporter_host_pid;
+  uint32_t importers;
+  uint32_t reserved;
+  char exporter_namespace[64];
+  char exporter_pod[256];
+  char exporter_pod_uid[64];
+};
+static_assert(sizeof(RegionDescription) == 256 + 32 + 16 + 64 + 256 + 64);
+
+// The next region of the group, in the order of names, whose name starts with `prefix` and comes
+// after `after`: asked again with the name that came, until nothing is found.
+struct List {
+  MessageHeader header;
+  char group[kNameBytes];   // empty: the pod's only group
+  char prefix[kNameBytes];  // empty: every name
+  char after[kNameBytes];   // empty: from the first
+};
+static_assert(sizeof(List) == 24 + 384);
+
+struct Listed {
+  MessageHeader header;
+  uint32_t found;  // 0: there is none any more; the rest is empty
+  uint32_t reserved;
+  RegionDescription region;
+};
+static_assert(sizeof(Listed) == 32 + sizeof(RegionDescription));
+
+// To be told of the group's regions whose names start with `prefix`, those that are there and those
+// that come, and to be whitelisted ahead of an attach.
+struct Subscribe {
+  MessageHeader header;
+  char group[kNameBytes];            // empty: the pod's only group
+  char prefix[kNameBytes];           // empty: every name
+  uint32_t claimed_physical_device;  // the device that this process will attach with
+  uint32_t admit_ahead;              // 1: ask exporters to whitelist this process at once
+};
+static_assert(sizeof(Subscribe) == 24 + 256 + 8);
+
+struct Subscribed {
+  MessageHeader header;
+  uint64_t subscription_id;
+};
+static_assert(sizeof(Subscribed) == 32);
+
+struct Unsubscribe {
+  MessageHeader header;
+  uint64_t subscription_id;
+};
+static_assert(sizeof(Unsubscribe) == 32);
+
+enum class Change : uint32_t {
+  kPublished = 1,  // it is there (again, with a higher generation)
+  kAdmitted = 2,   // an attach to it now takes one round trip
+  kGone = 3,       // withdrawn, revoked, or its exporter has ended
+};
+
+struct RegionChange {
+  MessageHeader header;
+  uint64_t subscription_id;
+  Change change;
+  uint32_t reserved;
+  RegionDescription region;
+};
+static_assert(sizeof(RegionChange) == 40 + sizeof(RegionDescription));
+
+// After a reconnect: a region that this process published before and still exports.
+struct ReclaimRegion {
+  MessageHeader header;
+  char group[kNameBytes];
+  char name[kNameBytes];
+  HandleKind handle_kind;
+  uint32_t claimed_physical_device;
+  uint8_t handle[kHandleBytes];
+  uint64_t allocation_bytes;
+  uint64_t view_offset;
+  uint64_t view_bytes;
+  uint64_t generation;   // as Published or Republished had it
+  uint32_t whitelisted;  // processes that this library has put on the key's whitelist
+  uint32_t reserved;
+};
+static_assert(sizeof(ReclaimRegion) == 24 + 256 + 8 + 128 + 24 + 16);
+
+// After a reconnect: a mapping that this process has still open.
+struct ReclaimMapping {
+  MessageHeader header;
+  char group[kNameBytes];  // as Attach named it, or empty
+  char name[kNameBytes];
+  uint64_t generation;  // as Grant had it, like what follows
+  uint64_t allocation_bytes;
+  uint64_t view_bytes;
+  int32_t exporter_host_pid;
+  uint32_t exporter_physical_device;
+  uint32_t claimed_physical_device;  // of this process
+  uint32_t enable_peer_access;       // 1: it uses peer access to the exporter's device
+};
+static_assert(sizeof(ReclaimMapping) == 24 + 256 + 24 + 16);
+
+// Followed by Withdrawing where the mapping is not what it was.
+struct Reclaimed {
+  MessageHeader header;
+  uint64_t grant_id;  // in the place of the one that the mapping had
+};
+static_assert(sizeof(Reclaimed) == 32);
+
+struct PeerHeld {
+  MessageHeader header;
+  uint32_t own_physical_device;
+  uint32_t peer_physical_device;
+};
+static_assert(sizeof(PeerHeld) == 32);
+
+struct ReclaimDone {
+  MessageHeader header;
+};
+static_assert(sizeof(ReclaimDone) == 24);
+
+enum class RotateReason : uint32_t {
+  kRevoked = 1,        // somebody on the key's whitelist may not import any more
+  kWhitelistFull = 2,  // the key's whitelist nears the driver's limit
+  kTainted = 3,        // a process that was not meant is on the key's whitelist
+};
+
+// Close the region's key, which pulls its pages from every importer, and export the allocation anew.
+// All names of the allocation get the new key. Answered with Rotated under the same request_id.
+struct Rotate {
+  MessageHeader header;
+  uint64_t region_id;
+  RotateReason reason;
+  uint32_t deadline_milliseconds;  // from its arrival; the library drops later ones unanswered
+};
+static_assert(sizeof(Rotate) == 40);
+
+struct Rotated {
+  MessageHeader header;
+  uint64_t region_id;
+  Status status;        // kOk: `handle` is the allocation's new key
+  int32_t vendor_code;  // aclError of what failed; else 0
+  uint8_t handle[kHandleBytes];
+};
+static_assert(sizeof(Rotated) == 40 + 128);
+
+// One for each name of the allocation.
+struct Republished {
+  MessageHeader header;
+  uint64_t region_id;
+  uint64_t generation;
+};
+static_assert(sizeof(Republished) == 40);
+
+struct Closed {
+  MessageHeader header;
+  uint64_t region_id;
+};
+static_assert(sizeof(Closed) == 32);
+
 static_assert(sizeof(Welcome) <= kMaxMessageBytes && sizeof(Grant) <= kMaxMessageBytes &&
-              sizeof(Publish) <= kMaxMessageBytes);
+              sizeof(Publish) <= kMaxMessageBytes && sizeof(RegionChange) <= kMaxMessageBytes &&
+              sizeof(ReclaimRegion) <= kMaxMessageBytes);
 
 }  // namespace npu_ipc::wire

@@ -39,7 +39,7 @@ class BackOff {
 
 npu_ipc_status FromWire(wire::Status status) {
   const auto value = static_cast<int32_t>(status);
-  const bool known = value > 0 && value <= static_cast<int32_t>(wire::Status::kInternal);
+  const bool known = value > 0 && value <= static_cast<int32_t>(wire::Status::kClaimContradicted);
   return known ? static_cast<npu_ipc_status>(value) : NPU_IPC_INTERNAL;
 }
 
@@ -227,6 +227,7 @@ npu_ipc_status Client::Handshake(Deadline deadline, Connection** result) {
 npu_ipc_status Client::Introduce(Connection* connection, Deadline deadline, Text* error) {
   wire::Hello hello = {};
   hello.header = MakeHeader<wire::Hello>(wire::MessageType::kHello, NextRequestId());
+  hello.header.speaks_minor = wire::kVersionMinor;
   hello.claimed_pid = pid_;
   Text ignored;
   const hal::acl::IpcTable* const vendor = FindVendor(&ignored);

@@ -24,9 +24,27 @@ size_t ExpectedBytes(wire::MessageType type) {
       return sizeof(wire::Withdrawing);
     case wire::MessageType::kPeerRelease:
       return sizeof(wire::PeerRelease);
+    case wire::MessageType::kListed:
+      return sizeof(wire::Listed);
+    case wire::MessageType::kSubscribed:
+      return sizeof(wire::Subscribed);
+    case wire::MessageType::kReclaimed:
+      return sizeof(wire::Reclaimed);
+    case wire::MessageType::kRotate:
+      return sizeof(wire::Rotate);
+    case wire::MessageType::kRepublished:
+      return sizeof(wire::Republished);
+    case wire::MessageType::kRegionChange:
+      return sizeof(wire::RegionChange);
     default:
       return 0;
   }
+}
+
+bool TextsTerminated(const wire::RegionDescription& region) {
+  return Terminated(region.group) && Terminated(region.name) &&
+         Terminated(region.exporter_namespace) && Terminated(region.exporter_pod) &&
+         Terminated(region.exporter_pod_uid);
 }
 
 bool TextsTerminated(const Message& message) {
@@ -47,6 +65,10 @@ bool TextsTerminated(const Message& message) {
       return Terminated(message.withdrawn.holders);
     case wire::MessageType::kRefused:
       return Terminated(message.refused.reason);
+    case wire::MessageType::kListed:
+      return TextsTerminated(message.listed.region);
+    case wire::MessageType::kRegionChange:
+      return TextsTerminated(message.region_change.region);
     default:
       return true;
   }

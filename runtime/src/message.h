@@ -22,6 +22,16 @@ union Message {
   wire::Admit admit;
   wire::PeerRelease peer_release;
   wire::Refused refused;
+  wire::List list;
+  wire::Listed listed;
+  wire::Subscribe subscribe;
+  wire::Subscribed subscribed;
+  wire::RegionChange region_change;
+  wire::ReclaimRegion reclaim_region;
+  wire::ReclaimMapping reclaim_mapping;
+  wire::Reclaimed reclaimed;
+  wire::Rotate rotate;
+  wire::Republished republished;
   unsigned char bytes[wire::kMaxMessageBytes];
 };
 static_assert(sizeof(Message) == wire::kMaxMessageBytes);
@@ -29,7 +39,7 @@ static_assert(sizeof(Message) == wire::kMaxMessageBytes);
 // The header of a message of type T.
 template <class T>
 wire::MessageHeader MakeHeader(wire::MessageType type, uint64_t request_id) {
-  return {wire::kVersionMajor, wire::kVersionMinor, type, sizeof(T), 0, request_id};
+  return {wire::kVersionMajor, wire::MinorOf(type), type, sizeof(T), 0, request_id};
 }
 
 // What a packet from the broker is.

@@ -36,6 +36,11 @@ constexpr StatusText kTexts[] = {
     NPU_IPC_STATUS_TEXT(NPU_IPC_STILL_HELD, "importers have not detached within the drain time"),
     NPU_IPC_STATUS_TEXT(NPU_IPC_PEER_LIMIT, "32 processes already use this pair of devices"),
     NPU_IPC_STATUS_TEXT(NPU_IPC_INTERNAL, "the broker met an error of its own"),
+    NPU_IPC_STATUS_TEXT(NPU_IPC_POLICY_DENIED, "the cluster's policy forbids it"),
+    NPU_IPC_STATUS_TEXT(NPU_IPC_NAMESPACE_DENIED, "the other namespace has not given its leave"),
+    NPU_IPC_STATUS_TEXT(NPU_IPC_QUOTA_EXCEEDED, "a limit of bytes is reached"),
+    NPU_IPC_STATUS_TEXT(NPU_IPC_CLAIM_CONTRADICTED,
+                        "the driver's own records say otherwise than this process"),
     NPU_IPC_STATUS_TEXT(NPU_IPC_INVALID_ARGUMENT, "an argument can never work"),
     NPU_IPC_STATUS_TEXT(NPU_IPC_NO_BROKER, "no broker listens at the socket"),
     NPU_IPC_STATUS_TEXT(NPU_IPC_NO_VENDOR_LIBRARY,
@@ -50,6 +55,8 @@ constexpr StatusText kTexts[] = {
 
 // The broker's statuses are passed on as they are.
 static_assert(NPU_IPC_INTERNAL == static_cast<int>(npu_ipc::wire::Status::kInternal) &&
+              NPU_IPC_CLAIM_CONTRADICTED ==
+                  static_cast<int>(npu_ipc::wire::Status::kClaimContradicted) &&
               NPU_IPC_STILL_HELD == static_cast<int>(npu_ipc::wire::Status::kStillHeld) &&
               NPU_IPC_TIMED_OUT == static_cast<int>(npu_ipc::wire::Status::kTimedOut) &&
               NPU_IPC_PEER_LIMIT == static_cast<int>(npu_ipc::wire::Status::kPeerLimit) &&

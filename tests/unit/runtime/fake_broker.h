@@ -41,9 +41,10 @@ class BrokerConnection {
     memcpy(&message, buffer, sizeof(T));
     EXPECT_EQ(message.header.type, type);
     EXPECT_EQ(message.header.version_major, wire::kVersionMajor);
-    EXPECT_EQ(message.header.version_minor, wire::kVersionMinor);
+    EXPECT_EQ(message.header.version_minor, wire::MinorOf(message.header.type));
     EXPECT_EQ(message.header.bytes, sizeof(T));
-    EXPECT_EQ(message.header.reserved, 0u);
+    EXPECT_EQ(message.header.speaks_minor,
+              message.header.type == wire::MessageType::kHello ? wire::kVersionMinor : 0u);
     return message;
   }
 
@@ -56,7 +57,7 @@ class BrokerConnection {
   // Sends `message` with a header of its type and `request_id`.
   template <class T>
   void Send(T message, wire::MessageType type, uint64_t request_id) {
-    message.header = {wire::kVersionMajor, wire::kVersionMinor, type, sizeof(T), 0, request_id};
+    message.header = {wire::kVersionMajor, wire::MinorOf(type), type, sizeof(T), 0, request_id};
     SendRaw(&message, sizeof(message));
   }
   void SendRaw(const void* data, size_t bytes) {

@@ -163,7 +163,7 @@ TEST_F(OpenTest, ABrokerThatShutsDownIsTriedAgain) {
 }
 
 TEST(StatusTextTest, EveryStatusHasANameAndASentence) {
-  for (int status = 0; status <= NPU_IPC_INTERNAL; ++status) {
+  for (int status = 0; status <= NPU_IPC_CLAIM_CONTRADICTED; ++status) {
     const auto value = static_cast<npu_ipc_status>(status);
     EXPECT_STRNE(npu_ipc_status_name(value), "NPU_IPC_UNKNOWN_STATUS") << status;
     EXPECT_STRNE(npu_ipc_status_string(value), "") << status;

@@ -57,16 +57,58 @@ TEST(Decode, PassesEveryMessageOfAClient) {
   }
 }
 
-TEST(Decode, KnowsReservedRequests) {
-  for (const MessageType type :
-       {MessageType::kList, MessageType::kSubscribe, MessageType::kReclaim}) {
-    wire::MessageHeader header = NewMessage<wire::Detached>(type, 9).header;
-    header.bytes = sizeof(header);
-    const auto decoded = DecodeWhole(header);
-    const auto& reserved = std::get<ReservedRequest>(std::get<ClientMessage>(decoded));
-    EXPECT_EQ(reserved.request_id, 9U);
-    EXPECT_EQ(reserved.type, type);
-  }
+template <class M>
+bool IsDecoded(MessageType type) {
+  const auto decoded = DecodeWhole(NewMessage<M>(type, 9));
+  const auto* message = std::get_if<ClientMessage>(&decoded);
+  return message != nullptr && std::holds_alternative<M>(*message);
+}
+
+TEST(Decode, KnowsTheMessagesOf1_1) {
+  EXPECT_TRUE(IsDecoded<wire::List>(MessageType::kList));
+  EXPECT_TRUE(IsDecoded<wire::Subscribe>(MessageType::kSubscribe));
+  EXPECT_TRUE(IsDecoded<wire::Unsubscribe>(MessageType::kUnsubscribe));
+  EXPECT_TRUE(IsDecoded<wire::PeerHeld>(MessageType::kPeerHeld));
+  EXPECT_TRUE(IsDecoded<wire::ReclaimDone>(MessageType::kReclaimDone));
+  EXPECT_TRUE(IsDecoded<wire::Closed>(MessageType::kClosed));
+}
+
+wire::ReclaimRegion GoodReclaimRegion() {
+  auto reclaim = NewMessage<wire::ReclaimRegion>(MessageType::kReclaimRegion, 7);
+  const wire::Publish publish = GoodPublish();
+  memcpy(reclaim.name, publish.name, sizeof(reclaim.name));
+  memcpy(reclaim.handle, publish.handle, sizeof(reclaim.handle));
+  reclaim.handle_kind = publish.handle_kind;
+  reclaim.allocation_bytes = publish.allocation_bytes;
+  reclaim.view_bytes = publish.view_bytes;
+  reclaim.generation = 3;
+  return reclaim;
+}
+
+TEST(Decode, ChecksWhatIsReclaimed) {
+  auto region = GoodReclaimRegion();
+  EXPECT_TRUE(std::holds_alternative<ClientMessage>(DecodeWhole(region)));
+  region.generation = 0;
+  EXPECT_THAT(Bad(region).refusal.reason, HasSubstr("no generation"));
+  region = GoodReclaimRegion();
+  region.handle[0] = 0;
+  EXPECT_THAT(Bad(region).refusal.reason, HasSubstr("export key's form"));
+
+  auto mapping = NewMessage<wire::ReclaimMapping>(MessageType::kReclaimMapping, 8);
+  EXPECT_THAT(Bad(mapping).refusal.reason, HasSubstr("name is empty"));
+  PutText(mapping.name, "rank-0");
+  EXPECT_THAT(Bad(mapping).refusal.reason, HasSubstr("no generation"));
+  mapping.generation = 1;
+  EXPECT_THAT(Bad(mapping).refusal.reason, HasSubstr("no exporter pid"));
+  mapping.exporter_host_pid = 4711;
+  EXPECT_TRUE(std::holds_alternative<ClientMessage>(DecodeWhole(mapping)));
+}
+
+TEST(Decode, ChecksTheKeyThatARotationGave) {
+  auto rotated = NewMessage<wire::Rotated>(MessageType::kRotated, 9);
+  EXPECT_THAT(Bad(rotated).refusal.reason, HasSubstr("export key's form"));
+  rotated.status = Status::kExporterFailed;
+  EXPECT_TRUE(std::holds_alternative<ClientMessage>(DecodeWhole(rotated)));
 }
 
 TEST(Decode, RefusesOtherVersionsAndSaysItsOwn) {
@@ -77,7 +119,7 @@ TEST(Decode, RefusesOtherVersionsAndSaysItsOwn) {
   for (const BadMessage& bad : {Bad(newer), Bad(other)}) {
     EXPECT_EQ(bad.refusal.status, Status::kVersionMismatch);
     EXPECT_EQ(bad.request_id, 7U);
-    EXPECT_THAT(bad.refusal.reason, HasSubstr("this broker speaks 1.0"));
+    EXPECT_THAT(bad.refusal.reason, HasSubstr("this broker speaks 1.1"));
   }
   // Of an unknown version nothing but its place is known: four bytes are enough.
   const uint16_t version_alone[2] = {99, 0};
@@ -152,7 +194,7 @@ TEST(Decode, NamesWhatIsWrong) {
     EXPECT_THAT(bad.refusal.reason, testing::Not(HasSubstr("aaaa"))) << "never a key";
   }
   auto admitted = NewMessage<wire::Admitted>(MessageType::kAdmitted, 1);
-  admitted.status = static_cast<Status>(22);
+  admitted.status = static_cast<Status>(26);
   EXPECT_THAT(Bad(admitted).refusal.reason, HasSubstr("unknown status"));
   auto imported = NewMessage<wire::Imported>(MessageType::kImported, 1);
   imported.status = static_cast<Status>(-1);
