@@ -62,6 +62,7 @@ class Broker final : private ShareContext, private SessionHost {
   bool ProcessAlive(ClientId client) override;
   std::optional<Refusal> CheckRight(ClientId client, const GroupKey& group,
                                     ShareRight right) override;
+  std::optional<std::string> Contradiction(const driver_records::ExportClaim& claim) override;
   device_view::Reach ReachBetween(uint32_t device_a, uint32_t device_b) override;
   void OnRefused(ClientId client, const Refusal& refusal) override;
   void Forget(ClientId client) override;
@@ -75,6 +76,7 @@ class Broker final : private ShareContext, private SessionHost {
   void OnRefused(const pods::Pod& pod, const Refusal& refusal) override;
   void OnInvisiblePeer() override;
 
+  const driver_records::DriverRecords driver_records_;
   Settings settings_;  // the loop thread's own
   const config::Start start_;
   Metrics metrics_;

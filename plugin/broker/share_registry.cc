@@ -152,13 +152,32 @@ std::optional<Refusal> ShareRegistry::CheckPublish(ClientId id, const RegionName
                                        " regions, the limit (client.maxRegions)"};
   }
   const auto holder = names_.find(name);
-  if (holder == names_.end()) return std::nullopt;
-  const ClientInfo& exporter = Known(regions_.at(holder->second).exporter).info;
-  return Refusal{Status::kNameTaken,
-                 "region '" + name.name + "' of group " + name.group.Text() +
-                     " is published already, by pod " + exporter.PodFullName() + " (host pid " +
-                     std::to_string(exporter.process.pid) +
-                     "); use another name, or wait until that process withdraws it or ends"};
+  if (holder != names_.end()) {
+    const ClientInfo& exporter = Known(regions_.at(holder->second).exporter).info;
+    return Refusal{Status::kNameTaken,
+                   "region '" + name.name + "' of group " + name.group.Text() +
+                       " is published already, by pod " + exporter.PodFullName() + " (host pid " +
+                       std::to_string(exporter.process.pid) +
+                       "); use another name, or wait until that process withdraws it or ends"};
+  }
+  return CheckExport(Known(id).info, request);
+}
+
+std::optional<Refusal> ShareRegistry::CheckExport(const ClientInfo& exporter,
+                                                  const wire::Publish& request) {
+  const char* const key = reinterpret_cast<const char*>(request.handle);
+  const auto contradiction = context_.Contradiction({{key, strnlen(key, sizeof(request.handle))},
+                                                     exporter.process.pid,
+                                                     request.claimed_physical_device,
+                                                     request.allocation_bytes});
+  if (!contradiction) return std::nullopt;
+  spdlog::warn("export claimed that the driver contradicts: pod={} container={} pid={} reason={}",
+               exporter.PodFullName(), exporter.container_name, exporter.process.pid,
+               *contradiction);
+  return Refusal{Status::kClaimContradicted,
+                 *contradiction +
+                     "; publish what this very process has exported, with its "
+                     "device and its whole length"};
 }
 
 std::shared_ptr<ShareRegistry::ExportedKey> ShareRegistry::KeyOf(Client& client,

@@ -18,6 +18,7 @@
 #include "plugin/broker/peer_access.h"
 #include "plugin/broker/share_types.h"
 #include "plugin/device_view/node_state.h"
+#include "plugin/driver_records/driver_records.h"
 
 namespace npu_ipc::broker {
 
@@ -46,6 +47,9 @@ class ShareContext {
   // Why the client's pod, as the directory has it now, may not; nothing where it may.
   virtual std::optional<Refusal> CheckRight(ClientId client, const GroupKey& group,
                                             ShareRight right) = 0;
+
+  // In words, where the driver's own records say otherwise than an exporter; else nothing.
+  virtual std::optional<std::string> Contradiction(const driver_records::ExportClaim& claim) = 0;
 
   // How far two devices, by physical id, can use each other's memory.
   virtual device_view::Reach ReachBetween(uint32_t device_a, uint32_t device_b) = 0;
@@ -193,6 +197,7 @@ class ShareRegistry {
   // share_registry.cc: regions.
   std::optional<Refusal> CheckPublish(ClientId client, const RegionName& name,
                                       const wire::Publish& request);
+  std::optional<Refusal> CheckExport(const ClientInfo& exporter, const wire::Publish& request);
   std::shared_ptr<ExportedKey> KeyOf(Client& client, const wire::Publish& request);
   void WakeWaiting(const RegionName& name);
   void CloseRegion(Region& region, wire::WithdrawReason reason, uint32_t drain_milliseconds);
