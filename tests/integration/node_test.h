@@ -46,6 +46,9 @@ class NodeTest : public testing::Test {
   // What Allocate answers for the node's n-th device.
   nlohmann::json Allocation(int device);
 
+  // What a shell in a container of a new pod, with that allocation, prints, line by line.
+  std::vector<std::string> RunShell(const nlohmann::json& allocation, const std::string& script);
+
   // Of the regions that the driver has: its audit files are named by them.
   std::vector<std::string> ExportedKeys();
   // What it says of one; empty once it is gone.
