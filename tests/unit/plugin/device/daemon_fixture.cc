@@ -48,7 +48,6 @@ void DaemonFixture::StartDaemon() {
       return;
     }
     running_ = daemon->get();
-    (*daemon)->Start();
     loop_->Run();
     failure_.set_value((*daemon)->failure());
   });

@@ -341,7 +341,6 @@ TEST_F(DaemonTest, RefusesToServeBesideAnother) {
   ASSERT_TRUE(loop.ok());
   auto second = Daemon::Create(**loop, settings_, OpenShared(driver_));
   ASSERT_TRUE(second.ok()) << second.status().message();
-  (*second)->Start();
   (*loop)->Run();
   EXPECT_EQ((*second)->failure().code(), StatusCode::kAlreadyExists);
   EXPECT_TRUE(kubelet_->Allocate(k910B, {"npu-0"}).ok()) << "the first was disturbed";
