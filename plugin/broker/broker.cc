@@ -74,6 +74,7 @@ Status Broker::Open() {
       UnixListener::Listen(settings_.socket_path, kSocketMode);
   if (!listener.ok()) return listener.status().WithContext("socket.path");
   listener_ = std::move(listener).value();
+  if (Status reported = ReportSenders(listener_->fd()); !reported.ok()) return reported;
 
   Result<std::unique_ptr<pods::FilePodDirectory>> pods =
       pods::FilePodDirectory::Open(*loop_, settings_.pods_file);
@@ -248,7 +249,7 @@ void Broker::AcceptAll() {
         id, SessionServices{*loop_, shares_, *pods_, metrics_, settings_}, host);
     Session& started = *session;
     sessions_.emplace(id, std::move(session));
-    started.Start(std::move(socket).value());
+    started.Start(std::move(socket).value(), listener_->idle_since_ticks());
   }
 }
 

@@ -10,8 +10,7 @@ Result<ContainerCgroup> ContainerOf(const PeerProcess& process) {
       ReadFile("/proc/" + std::to_string(process.pid) + "/cgroup", kMaxCgroupBytes);
   // The file belongs to a pid, not to a process: it counts only if the pid is still that process'.
   const Result<uint64_t> start_time = ProcessStartTime(process.pid);
-  if (!start_time.ok() || *start_time != process.start_time_ticks ||
-      !ProcessAlive(process.pidfd.get())) {
+  if (!start_time.ok() || *start_time != process.start_time_ticks || !ProcessAlive(process)) {
     return Status(StatusCode::kUnavailable, name + " ended while its cgroup was read");
   }
   if (!text.ok()) return text.status();
