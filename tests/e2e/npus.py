@@ -68,11 +68,5 @@ class Npus:
 
 def wait_for_allocatable(kubectl, node, resource, count):
     """Until the node offers so many."""
-
-    def offered():
-        seen = kubectl.get("node", node)["status"]["allocatable"].get(resource)
-        if seen == str(count):
-            return True
-        raise LookupError(f"allocatable has {resource}: {seen}")
-
-    wait_until(offered, f"{count} of {resource} to be allocatable")
+    kubectl.wait_for_object("nodes", node, lambda seen: seen["status"]["allocatable"].get(resource) == str(count),
+                            f"{count} of {resource} to be allocatable")

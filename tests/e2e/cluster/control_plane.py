@@ -35,12 +35,16 @@ class ControlPlane:
 
     def kubeconfig(self, user):
         """The path of a kubeconfig of `user`."""
+        return self.write_kubeconfig(user, {"token": self._tokens[user]})
+
+    def write_kubeconfig(self, user, credential):
+        """The same for somebody who comes with `credential`, as a kubeconfig has it: {"tokenFile": ...}."""
         path = self._directory / f"{user.replace(':', '-')}.kubeconfig"
         cluster = {"server": _URL, "certificate-authority": str(self.certificate)}
         path.write_text(json.dumps({
             "apiVersion": "v1", "kind": "Config", "current-context": "e2e",
             "clusters": [{"name": "e2e", "cluster": cluster}],
-            "users": [{"name": user, "user": {"token": self._tokens[user]}}],
+            "users": [{"name": user, "user": credential}],
             "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": user}}]}))
         return path
 
