@@ -140,13 +140,20 @@ Status NodeLabeler::Write(const Labels& labels, Canceller& canceller, Duration* 
   return reply.status;
 }
 
+std::string NodeLabeler::Problem(const Status& status) const {
+  const bool maybe_of_the_name =
+      status.code() == StatusCode::kPermissionDenied || status.code() == StatusCode::kNotFound;
+  if (!maybe_of_the_name) return status.message();
+  return status.message() + "; is '" + node_.name +
+         "', which node.name says, the node that this runs on?";
+}
+
 void NodeLabeler::Finish(const Status& status, uint64_t number) {
   const std::lock_guard lock(mutex_);
   if (!status.ok()) {
-    if (state_.problem != status.message()) {
-      spdlog::warn("cannot label the node: {}", status.message());
-    }
-    state_.problem = status.message();
+    std::string problem = Problem(status);
+    if (state_.problem != problem) spdlog::warn("cannot label the node: {}", problem);
+    state_.problem = std::move(problem);
     return;
   }
   state_.problem.clear();

@@ -69,6 +69,7 @@ class NodeLabeler {
  private:
   std::optional<TimePoint> Step(Canceller& canceller);
   Status Write(const Labels& labels, Canceller& canceller, Duration* retry_after);
+  std::string Problem(const Status& status) const;  // and the way out, for a person
   void Finish(const Status& status, uint64_t number);
 
   ApiClient& client_;

@@ -41,6 +41,12 @@ class Kubectl:
     def exec(self, pod, *command):
         return self.run("exec", pod, "--", *command)
 
+    def may(self, user, verb, resource):
+        """Whether `user` has that right, in every namespace."""
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
+            "user": user, "resourceAttributes": {"verb": verb, **_resource(resource)}}}
+        return json.loads(self.run("create", "-o", "json", "-f", "-", stdin=json.dumps(review)))["status"]["allowed"]
+
     def delete_pod(self, name):
         """Returns when it is gone."""
         self.run("delete", "pod", name, "--ignore-not-found", "--grace-period=1", "--wait=true")
@@ -59,7 +65,7 @@ class Kubectl:
                 try:
                     if condition(seen):
                         return seen
-                    last = seen.get("status", seen)
+                    last = {"labels": seen["metadata"].get("labels"), **seen.get("status", seen)}
                 except Exception as error:  # pylint: disable=broad-except
                     last = error
             raise LookupError(f"last seen: {last}")
@@ -82,6 +88,11 @@ class Kubectl:
                 yield from _documents(_chunks(watch.stdout.fileno(), end))
             finally:
                 watch.kill()
+
+
+def _resource(name):
+    resource, _, subresource = name.partition("/")
+    return {"resource": resource, "subresource": subresource}
 
 
 def _chunks(descriptor, end):
@@ -109,9 +120,17 @@ def _documents(chunks):
             text = text[length:].lstrip()
 
 
-def pod(name, command=("sleep", "2147483647"), resources=None, annotations=None, **spec):
-    """The manifest of a pod of one container, unprivileged, in the tests' image."""
+_FOREVER = ("sleep", "2147483647")
+
+
+def container(name, command=_FOREVER, resources=None):
+    """Unprivileged, in the tests' image."""
+    return {"name": name, "image": image.NAME, "imagePullPolicy": "Never", "command": list(command),
+            "resources": {"limits": resources or {}}}
+
+
+def pod(name, command=_FOREVER, resources=None, annotations=None, beside=(), **spec):
+    """The manifest of a pod of the container `main` and those in `beside`."""
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "annotations": annotations or {}},
-            "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [{
-                "name": "main", "image": image.NAME, "imagePullPolicy": "Never", "command": list(command),
-                "resources": {"limits": resources or {}}}], **spec}}
+            "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1,
+                     "containers": [container("main", command, resources), *beside], **spec}}

@@ -35,18 +35,31 @@ def wait_until(condition, what, deadline=DEADLINE, pause=time.sleep):
 class Daemon:
     """A program that runs beside the tests, its output in a file. It can be ended and started again."""
 
-    def __init__(self, name, command, log_directory, environment=None):
+    def __init__(self, name, command, log_directory, environment=None, ready_option=None):
+        """`ready_option` names a descriptor to the program that it writes to when it serves: start() waits for that."""
         self.name = name
         self.command = [str(part) for part in command]
         self.log = pathlib.Path(log_directory) / f"{name}.log"
         self._environment = environment
+        self._ready_option = ready_option
         self._process = None
 
     def start(self):
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                             env=self._environment)
+        if self._ready_option is None:
+            self._spawn([])
+            return self
+        reader, writer = os.pipe()
+        with open(reader, "rb") as ready:
+            with open(writer, "wb"):
+                self._spawn([self._ready_option, str(writer)], pass_fds=[writer])
+            if not select.select([ready], [], [], DEADLINE)[0] or not ready.read():
+                raise RuntimeError(f"{self.name} does not serve:\n{self.tail()}")
         return self
+
+    def _spawn(self, more, **options):
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen([*self.command, *more], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                             env=self._environment, **options)
 
     @property
     def pid(self):
