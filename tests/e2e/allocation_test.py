@@ -66,10 +66,6 @@ class Preference(ClusterTestCase):
         self.run_pod(name, npus, resource=resource)
         return {int(node.removeprefix("davinci")) for node in self.devices(name)}
 
-    def test_a_910b_is_given_from_one_numa_node(self):
-        self.assertEqual(self.run_with("single", 1), {0})
-        self.assertEqual(self.run_with("neighbours", 2), {2, 3})
-
     def test_modules_of_a_910c_stay_whole(self):
         self.become("910c")
         _, resource = SHAPES["910c"]

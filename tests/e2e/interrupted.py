@@ -52,17 +52,18 @@ def _namespaces():
     return found
 
 
-def _cgroups():
-    mounted = pathlib.Path("/proc/mounts").read_text().splitlines()
-    hierarchies = [pathlib.Path(line.split()[1]) for line in mounted if line.split()[2] in ("cgroup", "cgroup2")]
-    return {str(path) for hierarchy in hierarchies for path in hierarchy.glob(f"{_PREFIX}*")}
+def _cgroups(name):
+    """Every one of that name."""
+    mounts = [line.split() for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
+    paths = [pathlib.Path(where, name) for _, where, kind, *_ in mounts if kind in ("cgroup", "cgroup2")]
+    return [path for path in paths if path.exists()]
 
 
 def _machine():
-    """What a run could leave, beside processes and their namespaces."""
+    """What a run could leave, beside processes, their namespaces and cgroups."""
     mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
     # Who mounted first has the lower numbers; what is mounted where is the rest.
-    return {"cgroups": _cgroups(), "mounts": {" ".join(line.split()[3:]) for line in mounts},
+    return {"mounts": {" ".join(line.split()[3:]) for line in mounts},
             "interfaces": set(os.listdir("/sys/class/net")), "devices": set(os.listdir("/dev"))}
 
 
@@ -79,8 +80,8 @@ class Interrupted(unittest.TestCase):
         """A run that is on its way, in a process group of its own."""
         self.run_ = subprocess.Popen(
             [_HERE / "main.py", "--build-tree", self.build_tree, "--log-directory", self.logs, "--shell"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-            env={**os.environ, "SHELL": "/bin/sh"})
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,  # select() sees all of it
+            start_new_session=True, env={**os.environ, "SHELL": "/bin/sh"})
         self.addCleanup(self.end)
 
     def end(self):
@@ -105,21 +106,23 @@ class Interrupted(unittest.TestCase):
 POD
 kubectl wait pod running --for=condition=Ready && echo 'the pod runs'
 """.encode())
-        self.run_.stdin.flush()
         self.read_line(self.run_.stdout, "the pod runs")
 
     def check_that_it_leaves_nothing(self, interrupt, code):
         processes, namespaces = _descendants(self.run_.pid)
-        self.assertTrue(namespaces)
+        cgroup = f"{_PREFIX}{self.run_.pid}"
+        self.assertTrue(namespaces and _cgroups(cgroup))
         interrupt()
         self.assertEqual(self.run_.wait(DEADLINE), code)
         for process in processes:
             self.assertTrue(select.select([process], [], [], DEADLINE)[0], "a process lives on")
             os.close(process)
-        self.assertEqual(namespaces & _namespaces(), set())
+        # That of process 1 is there until somebody has asked for its exit code.
+        wait_until(lambda: not namespaces & _namespaces(), "the namespaces to be gone")
         if code == -signal.SIGKILL:
             with box.cgroup(_PREFIX):  # a later run removes what this one could not
                 pass
+        self.assertEqual(_cgroups(cgroup), [])
         after = _machine()
         self.assertEqual({name: after[name] - self.before[name] for name in after}, {name: set() for name in after})
 
