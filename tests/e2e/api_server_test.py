@@ -30,6 +30,15 @@ class Labels(ClusterTestCase):
         self.become("910b-box16")
         self.wait_for_labels(_BOX16)
 
+    def test_a_node_whose_driver_is_gone_says_so(self):
+        self.addCleanup(self.wait_for_labels, _910B)
+        self.addCleanup(self.npus.become, "910b")
+        self.npus.plugin.stop()
+        self.npus.driver.stop()
+        self.npus.plugin.start()
+        self.wait_for_labels({"npu.count": "0"})
+        self.wait_for_event("Node", self.node.name, "NoDevices")
+
     def test_what_somebody_set_wrongly_is_put_right_and_what_is_not_ours_stays(self):
         self.kubectl.run("label", "--overwrite", "node", self.node.name, f"{_PREFIX}npu.count=99", "rack=7")
         self.addCleanup(self.kubectl.run, "label", "node", self.node.name, "rack-")
@@ -103,10 +112,6 @@ class Rights(ClusterTestCase):
 
 
 class Events(ClusterTestCase):
-
-    def wait_for_event(self, kind, name, reason, condition=lambda event: True):
-        fields = f"involvedObject.kind={kind},involvedObject.name={name},reason={reason}"
-        return self.kubectl.wait_for("events", fields, condition, f"{reason} on {kind} {name}")
 
     def test_a_fault_is_told_on_the_node(self):
         self.npus.control("inject", "-d", "5", "--code", "0x80e18005", "--severity", "critical", "--name", "HBM")

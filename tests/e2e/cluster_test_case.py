@@ -26,8 +26,19 @@ class ClusterTestCase(unittest.TestCase):
         self.create(name, npus, **options)
         return self.kubectl.wait_for_phase(name, "Running")
 
+    def wait_until_it_waits(self, name):
+        """Until the scheduler says that the node has no NPU left for the pod."""
+        self.kubectl.wait_for_object(
+            "pods", name, lambda seen: seen["status"]["phase"] == "Pending" and any(
+                f"Insufficient {RESOURCE}" in condition.get("message", "")
+                for condition in seen["status"]["conditions"]), f"pod {name} to wait for {RESOURCE}")
+
     def wait_for_allocatable(self, count, resource=RESOURCE):
         wait_for_allocatable(self.kubectl, environment.NODE, resource, count)
+
+    def wait_for_event(self, kind, name, reason, condition=lambda event: True):
+        fields = f"involvedObject.kind={kind},involvedObject.name={name},reason={reason}"
+        return self.kubectl.wait_for("events", fields, condition, f"{reason} on {kind} {name}")
 
     def become(self, shape):
         """Another kind of node until the test ends. Returns when it offers its NPUs."""

@@ -23,3 +23,9 @@ def holders(address):
             container = (labels["namespace"], labels["pod"], labels["container"])
             held.setdefault(container, set()).add(labels["device"])
     return held
+
+
+def registrations(address, resource):
+    """How often the kubelet accepted that resource."""
+    return sum(value for name, labels, value in read(address)
+               if name == "npu_ipc_device_registrations_total" and labels["resource"] == resource)

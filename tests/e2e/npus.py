@@ -82,6 +82,10 @@ class Npus:
         """Who has which devices, by the broker's metrics."""
         return metrics.holders(_HTTP)
 
+    def registrations(self, resource):
+        """How often the kubelet accepted it since the daemon that serves it started."""
+        return metrics.registrations(_HTTP, resource)
+
     def control(self, *arguments):
         """npu-sim-control: health and faults of the simulated devices."""
         subprocess.run([self._programs / "npu-sim-control", "--socket", _CONTROL, *arguments], check=True,
