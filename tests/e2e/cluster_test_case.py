@@ -18,8 +18,11 @@ class ClusterTestCase(unittest.TestCase):
 
     def create(self, name, npus=0, resource=RESOURCE, **options):
         resources = {resource: npus} if npus else None
-        self.kubectl.create(pod(name, resources=options.pop("resources", resources), **options))
-        self.addCleanup(self.kubectl.delete_pod, name)
+        self.create_pod(pod(name, resources=options.pop("resources", resources), **options))
+
+    def create_pod(self, manifest):
+        self.kubectl.create(manifest)
+        self.addCleanup(self.kubectl.delete_pod, manifest["metadata"]["name"])
 
     def run_pod(self, name, npus=0, **options):
         """Returns when it runs."""

@@ -37,6 +37,14 @@ class Node:
             raise RuntimeError(f"ctr {' '.join(map(str, arguments))}: {done.stderr.strip()}")
         return done.stdout
 
+    def process_of(self, container):
+        """The pid of a container's first process."""
+        for line in self.ctr("tasks", "list").splitlines():
+            name, pid, *_ = line.split()
+            if name == container:
+                return int(pid)
+        raise LookupError(f"containerd runs no container {container}")
+
     def wait_for_containerd(self):
         self.containerd.wait_until(lambda: self.ctr("version"), "containerd to serve")
 
