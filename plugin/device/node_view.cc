@@ -53,7 +53,9 @@ NodeView::NodeView(EventLoop& loop, std::string socket, ResourceName resource_na
       socket_(std::move(socket)),
       resource_name_(std::move(resource_name)),
       allocations_(allocations),
-      self_(std::make_shared<NodeView*>(this)) {}
+      self_(std::make_shared<NodeView*>(this)) {
+  publisher_.SetPluginVersion(NPU_IPC_VERSION);
+}
 
 NodeView::~NodeView() { *self_ = nullptr; }
 

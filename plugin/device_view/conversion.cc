@@ -211,6 +211,7 @@ void Encode(const NodeFacts& facts, v1::Node* out) {
   out->set_driver_version(facts.driver_version);
   out->set_problem(facts.problem);
   out->set_allocations_problem(facts.allocations_problem);
+  out->set_plugin_version(facts.plugin_version);
   if (facts.last_look) out->set_observed_unix_ms(Encode(*facts.last_look));
 }
 
@@ -219,6 +220,7 @@ NodeFacts Decode(const v1::Node& in) {
   facts.driver_version = in.driver_version();
   facts.problem = in.problem();
   facts.allocations_problem = in.allocations_problem();
+  facts.plugin_version = in.plugin_version();
   if (in.observed_unix_ms() != 0) facts.last_look = DecodeTime(in.observed_unix_ms());
   return facts;
 }

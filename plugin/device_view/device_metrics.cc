@@ -80,6 +80,11 @@ void AddView(const View& view, TimePoint now, std::vector<MetricFamily>* familie
 }
 
 void AddNode(const NodeState& state, std::vector<MetricFamily>* families) {
+  if (!state.facts.plugin_version.empty()) {
+    Gauge("device_plugin_build_info", "1, with the version of the device plugin as a label.")
+        .Add({{"version", state.facts.plugin_version}}, 1)
+        .MoveTo(families);
+  }
   Gauge("device_driver_up", "1 while the driver answers and shows all of its devices.")
       .Add({}, state.facts.problem.empty() ? 1 : 0)
       .MoveTo(families);

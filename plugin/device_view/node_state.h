@@ -91,6 +91,7 @@ struct NodeFacts {
   std::string problem;                // why there are no devices, or not all; empty if all is well
   std::optional<WallTime> last_look;  // when the driver last answered
   std::string allocations_problem;    // why it is not known whose the devices are; empty if it is
+  std::string plugin_version;         // of the device plugin; empty if it does not say
 
   friend bool operator==(const NodeFacts&, const NodeFacts&) = default;
 };

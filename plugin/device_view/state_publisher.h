@@ -42,6 +42,8 @@ class StatePublisher final : public DeviceStateSource {
   StatePublisher();
   explicit StatePublisher(Now now);
 
+  // Of this program.
+  void SetPluginVersion(const std::string& version) { next_.facts.plugin_version = version; }
   // What the driver says of itself; `answered`: just now.
   void SetDriver(const std::string& version, const std::string& problem, bool answered);
   // All devices there are.

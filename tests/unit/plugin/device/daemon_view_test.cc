@@ -78,6 +78,7 @@ TEST_F(DaemonViewTest, TellsOfDevicesAndHowTheyReachEachOther) {
   EXPECT_EQ(state->usage.at("npu-3").temperature_celsius, 47);
   EXPECT_EQ(state->facts.problem, "");
   EXPECT_EQ(state->facts.driver_version, driver_->DriverVersion().value());
+  EXPECT_EQ(state->facts.plugin_version, NPU_IPC_VERSION);
   EXPECT_EQ(state->links.size(), 28u) << "8 devices make 28 pairs";
   EXPECT_EQ(ReachBetween(state.get(), 7, 2).answer, Reachability::kYes);
 }

@@ -38,6 +38,7 @@ TEST(DeviceMetricsTest, WritesWhatIsKnown) {
   for (const char* line : {
            "npu_ipc_device_view_up 1\n",
            "npu_ipc_device_view_age_seconds 4\n",
+           "npu_ipc_device_plugin_build_info{version=\"0.1.0\"} 1\n",
            "npu_ipc_device_driver_up 0\n",
            "npu_ipc_device_driver_info{version=\"24.1.rc3\"} 1\n",
            "npu_ipc_devices{health=\"healthy\",resource=\"huawei.com/Ascend910C\"} 0\n",
@@ -63,6 +64,14 @@ TEST(DeviceMetricsTest, WritesWhatIsKnown) {
        }) {
     EXPECT_THAT(text, HasSubstr(line));
   }
+}
+
+TEST(DeviceMetricsTest, DoesNotMakeUpAVersion) {
+  NodeState state = FullState(3);
+  state.facts.plugin_version.clear();
+  View view = FullView();
+  view.state = std::make_shared<const NodeState>(state);
+  EXPECT_THAT(DeviceMetricsText(view, kNow), Not(HasSubstr("npu_ipc_device_plugin_build_info")));
 }
 
 TEST(DeviceMetricsTest, HasTheResourcesOfThisProcessToo) {

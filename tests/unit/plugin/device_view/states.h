@@ -13,7 +13,7 @@ inline NodeState FullState(uint64_t sequence) {
   const WallTime time(std::chrono::milliseconds(1'700'000'000'123));
   NodeState state;
   state.sequence = sequence;
-  state.facts = {"24.1.rc3", "card 7: does not answer", time, "no kubelet"};
+  state.facts = {"24.1.rc3", "card 7: does not answer", time, "no kubelet", "0.1.0"};
   for (const hal::Device& hardware : hal::FakeDeviceManager::Ascend910C(2)) {
     const std::string id = "npu-" + std::to_string(hardware.physical_id);
     DeviceState& device = state.devices[id];
