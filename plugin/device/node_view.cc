@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <set>
 #include <utility>
 #include <vector>
@@ -13,6 +14,9 @@ namespace npu_ipc::device {
 namespace {
 
 using device_view::DeviceReport;
+
+// What is allocated within this is told at once: a node that starts has many pods to admit.
+constexpr Duration kGather = std::chrono::milliseconds(10);
 
 // The driver's last word on each device that it lists; one that it lists no more is absent.
 void TakeHealth(const Observation& observation, std::map<uint32_t, hal::DeviceHealth>* health) {
@@ -57,7 +61,10 @@ NodeView::NodeView(EventLoop& loop, std::string socket, ResourceName resource_na
   publisher_.SetPluginVersion(NPU_IPC_VERSION);
 }
 
-NodeView::~NodeView() { *self_ = nullptr; }
+NodeView::~NodeView() {
+  *self_ = nullptr;
+  loop_.Cancel(publish_timer_);
+}
 
 void NodeView::OnLook(const Snapshot& snapshot, const Observation* observation,
                       const kubelet::KubeletSession& session) {
@@ -129,8 +136,16 @@ void NodeView::OnAllocate(const kubelet::AllocateCall& call) {
   loop_.Post([self = self_, resource = call.resource, took = call.took, ok = call.status.ok()] {
     if (*self == nullptr) return;
     (*self)->publisher_.AddAllocateCall(resource, took, !ok);
-    (*self)->TakeAllocations();
-    (*self)->publisher_.Publish();
+    (*self)->PublishSoon();
+  });
+}
+
+void NodeView::PublishSoon() {
+  if (publish_timer_ != 0) return;
+  publish_timer_ = loop_.RunAfter(kGather, [this] {
+    publish_timer_ = 0;
+    TakeAllocations();
+    publisher_.Publish();
   });
 }
 

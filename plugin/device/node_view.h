@@ -42,6 +42,7 @@ class NodeView {
  private:
   void TakeDevices(const Snapshot& snapshot);
   void TakeAllocations();
+  void PublishSoon();
   void Serve();
 
   EventLoop& loop_;
@@ -54,6 +55,7 @@ class NodeView {
   std::map<uint32_t, bool> device_share_;         // whether it is on, by physical id
   Status held_back_;
   device_view::StatePublisher publisher_;
+  EventLoop::TimerId publish_timer_ = 0;
   std::string serve_problem_;
   std::unique_ptr<device_view::DeviceViewServer> server_;  // last: it reads the publisher
 };

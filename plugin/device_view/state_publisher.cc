@@ -74,25 +74,29 @@ void StatePublisher::SetLinks(std::vector<Link> links) { next_.links = std::move
 void StatePublisher::SetAllocations(const std::vector<HeldDevices>& held,
                                     const std::string& problem) {
   next_.facts.allocations_problem = problem;
+  // What was held before, by what it is of; what has been found again is taken out.
+  using Devices = std::pair<std::string, std::vector<std::string>>;
+  std::map<Devices, std::vector<const Allocation*>> before;
+  for (const auto& [id, allocation] : next_.allocations) {
+    before[{allocation.resource, allocation.device_ids}].push_back(&allocation);
+  }
   std::map<uint64_t, Allocation> allocations;
   for (const HeldDevices& devices : held) {
-    const auto find = [&](auto owner_fits) {
-      return std::find_if(next_.allocations.begin(), next_.allocations.end(),
-                          [&](const auto& entry) {
-                            return entry.second.resource == devices.resource &&
-                                   entry.second.device_ids == devices.device_ids &&
-                                   owner_fits(entry.second) && !allocations.contains(entry.first);
-                          });
-    };
+    std::vector<const Allocation*>& candidates = before[{devices.resource, devices.device_ids}];
     // Several containers may hold one card: theirs goes before what was nobody's so far.
-    auto known = find([&](const Allocation& before) { return SameOwner(before, devices); });
-    if (known == next_.allocations.end()) {
-      known = find([](const Allocation& before) { return before.container_name.empty(); });
+    auto known =
+        std::find_if(candidates.begin(), candidates.end(),
+                     [&](const Allocation* candidate) { return SameOwner(*candidate, devices); });
+    if (known == candidates.end()) {
+      known = std::find_if(candidates.begin(), candidates.end(), [](const Allocation* candidate) {
+        return candidate->container_name.empty();
+      });
     }
-    const bool is_new = known == next_.allocations.end();
+    const bool is_new = known == candidates.end();
     Allocation allocation;
-    allocation.id = is_new ? ++last_allocation_ : known->first;
-    allocation.allocated = is_new ? now_() : known->second.allocated;
+    allocation.id = is_new ? ++last_allocation_ : (*known)->id;
+    allocation.allocated = is_new ? now_() : (*known)->allocated;
+    if (!is_new) candidates.erase(known);
     allocation.resource = devices.resource;
     allocation.device_ids = devices.device_ids;
     allocation.pod_namespace = devices.pod_namespace;

@@ -1,6 +1,7 @@
 #include "plugin/kubelet/allocation_tracker.h"
 
 #include <algorithm>
+#include <functional>
 #include <iterator>
 #include <tuple>
 
@@ -36,43 +37,32 @@ void AllocationTracker::AddResource(const std::string& resource) {
 
 void AllocationTracker::RecordAllocate(const std::string& resource,
                                        std::vector<std::string> device_ids) {
-  const std::lock_guard change(change_mutex_);
-  std::shared_ptr<const AllocationSnapshot> published;
-  {
-    const std::lock_guard lock(mutex_);
-    resources_.insert(resource);
-    Unnamed& added = unnamed_.emplace_back();
-    added.resource = resource;
-    added.ids.insert(device_ids.begin(), device_ids.end());
-    added.allocated_at = clock_.Now();
-    for (const auto& [key, named] : named_) {
-      if (key.first == resource && HoldsAll(named.ids, added.ids)) {
-        added.earlier_holders.insert(key.second);
-      }
-    }
-    published = Publish();
+  const std::lock_guard lock(mutex_);
+  resources_.insert(resource);
+  Unnamed& added = unnamed_.emplace_back();
+  added.resource = resource;
+  added.ids.insert(device_ids.begin(), device_ids.end());
+  added.allocated_at = clock_.Now();
+  for (auto entry = named_.lower_bound({resource, {}});
+       entry != named_.end() && entry->first.first == resource; ++entry) {
+    if (HoldsAll(entry->second.ids, added.ids)) added.earlier_holders.insert(entry->first.second);
   }
-  Report(published);
+  snapshot_is_current_ = false;
 }
 
 void AllocationTracker::Observe(const Result<std::vector<ContainerDevices>>& answer,
                                 TimePoint asked) {
-  const std::lock_guard change(change_mutex_);
-  std::shared_ptr<const AllocationSnapshot> published;
-  {
-    const std::lock_guard lock(mutex_);
-    source_ = answer.status();
-    if (answer.ok()) {
-      const Listing listing = ForOurResources(*answer);
-      ResolveUnnamed(listing, asked);
-      ResolveNamed(listing, asked);
-    } else {
-      for (auto& [key, named] : named_) named.absence = {};
-      for (Unnamed& unnamed : unnamed_) unnamed.absence = {};
-    }
-    published = Publish();
+  const std::lock_guard lock(mutex_);
+  source_ = answer.status();
+  if (answer.ok()) {
+    const Listing listing = ForOurResources(*answer);
+    ResolveUnnamed(listing, asked);
+    ResolveNamed(listing, asked);
+  } else {
+    for (auto& [key, named] : named_) named.absence = {};
+    for (Unnamed& unnamed : unnamed_) unnamed.absence = {};
   }
-  Report(published);
+  snapshot_is_current_ = false;
 }
 
 AllocationTracker::Listing AllocationTracker::ForOurResources(
@@ -122,32 +112,29 @@ bool AllocationTracker::CountAbsence(Absence& absence, TimePoint asked) const {
   return absence.answers >= rules_.answers && asked - absence.since >= rules_.duration;
 }
 
-std::shared_ptr<const AllocationSnapshot> AllocationTracker::Publish() {
-  auto next = std::make_shared<AllocationSnapshot>();
-  next->source = source_;
+AllocationSnapshot AllocationTracker::MakeSnapshot() const {
+  AllocationSnapshot made;
+  made.source = source_;
   for (const auto& [key, named] : named_) {
-    next->allocations.push_back({key.first, ToVector(named.ids), key.second});
+    made.allocations.push_back({key.first, ToVector(named.ids), key.second});
   }
   for (const Unnamed& unnamed : unnamed_) {
-    next->allocations.push_back({unnamed.resource, ToVector(unnamed.ids), std::nullopt});
+    made.allocations.push_back({unnamed.resource, ToVector(unnamed.ids), std::nullopt});
   }
   const auto rank = [](const Allocation& a) {
     return std::make_tuple(std::cref(a.resource), !a.container.has_value(), std::cref(a.container),
                            std::cref(a.device_ids));
   };
-  std::sort(next->allocations.begin(), next->allocations.end(),
+  std::sort(made.allocations.begin(), made.allocations.end(),
             [&](const Allocation& a, const Allocation& b) { return rank(a) < rank(b); });
-  if (*next == *snapshot_) return nullptr;
-  snapshot_ = std::move(next);
-  return snapshot_;
-}
-
-void AllocationTracker::Report(const std::shared_ptr<const AllocationSnapshot>& snapshot) {
-  if (snapshot != nullptr && changed_) changed_(snapshot);
+  return made;
 }
 
 std::shared_ptr<const AllocationSnapshot> AllocationTracker::snapshot() const {
   const std::lock_guard lock(mutex_);
+  if (std::exchange(snapshot_is_current_, true)) return snapshot_;
+  AllocationSnapshot made = MakeSnapshot();
+  if (made != *snapshot_) snapshot_ = std::make_shared<const AllocationSnapshot>(std::move(made));
   return snapshot_;
 }
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <compare>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -61,7 +60,9 @@ struct AllocationRules {
   Duration duration = std::chrono::seconds(10);  // from the first of them to the last
 };
 
-// Pure logic: no threads, no sockets. Safe for concurrent use; no call waits for anything.
+// Pure logic: no threads, no sockets. Safe for concurrent use; no call waits for anything. What is
+// allocated is only noted, as the kubelet waits for it: it is whoever asks for a snapshot that makes
+// one.
 //
 //  * The kubelet's word is final on what a named container holds.
 //  * What was allocated is unnamed until a container is listed with all of its devices that was not
@@ -73,8 +74,6 @@ struct AllocationRules {
 //    restarting.
 class AllocationTracker {
  public:
-  using Changed = std::function<void(const std::shared_ptr<const AllocationSnapshot>&)>;
-
   explicit AllocationTracker(const AllocationRules& rules = {}, const Clock& clock = SystemClock());
   AllocationTracker(const AllocationTracker&) = delete;
   AllocationTracker& operator=(const AllocationTracker&) = delete;
@@ -89,14 +88,11 @@ class AllocationTracker {
   // allocated after that is not judged by it.
   void Observe(const Result<std::vector<ContainerDevices>>& answer, TimePoint asked);
 
+  // The same one as before while nothing has changed.
   std::shared_ptr<const AllocationSnapshot> snapshot() const;
 
   // Something is unnamed, or is missing from the kubelet's last answer: worth asking soon.
   bool Unsettled() const;
-
-  // Calls `changed` after each change of the snapshot, on the thread that made it (Allocate's too,
-  // so it must not block), one call at a time and in order. Set it before the object is shared.
-  void OnChange(Changed changed) { changed_ = std::move(changed); }
 
  private:
   using Key = std::pair<std::string, ContainerName>;  // resource and container
@@ -122,21 +118,18 @@ class AllocationTracker {
   void ResolveUnnamed(const Listing& listing, TimePoint asked);
   void ResolveNamed(const Listing& listing, TimePoint asked);
   bool CountAbsence(Absence& absence, TimePoint asked) const;  // true: it is gone
-  std::shared_ptr<const AllocationSnapshot> Publish();         // null where nothing changed
-  void Report(const std::shared_ptr<const AllocationSnapshot>& snapshot);
+  AllocationSnapshot MakeSnapshot() const;
 
   const AllocationRules rules_;
   const Clock& clock_;
-  Changed changed_;
 
-  // Held over a change and the callback of it, which so come in order. Taken before mutex_.
-  std::mutex change_mutex_;
   mutable std::mutex mutex_;  // guards what follows
   std::set<std::string> resources_;
   std::map<Key, Named> named_;
   std::vector<Unnamed> unnamed_;  // in the order of Allocate
   Status source_;
-  std::shared_ptr<const AllocationSnapshot> snapshot_ =
+  mutable bool snapshot_is_current_ = true;
+  mutable std::shared_ptr<const AllocationSnapshot> snapshot_ =
       std::make_shared<const AllocationSnapshot>();
 };
 
