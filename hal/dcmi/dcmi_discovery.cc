@@ -149,7 +149,7 @@ std::optional<Discovery::Refusal> Discovery::Identify(int card, int device, Devi
   ChipIdentity identity;
   identity.chip_name = Text(chip.chip_name);
   dcmi_chip_info_v2 chip_v2 = {};
-  if (dcmi_.get_device_chip_info_v2 != nullptr &&
+  if (!RecognizeFamily(identity) && dcmi_.get_device_chip_info_v2 != nullptr &&
       dcmi_.get_device_chip_info_v2(card, device, &chip_v2) == DCMI_OK) {
     identity.npu_name = Text(chip_v2.npu_name);
   }

@@ -111,6 +111,7 @@ void Daemon::RefreshInjection() {
 
 void Daemon::StartTheRest() {
   rest_started_ = true;
+  session_->CloseUnusedConnection();
   monitor_.LookNow();
   if (pod_resources_watch_ != nullptr) pod_resources_watch_->Start();
 }

@@ -123,6 +123,7 @@ void DevicePoller::Shared::Subscribe() {
 }
 
 Observation DevicePoller::Shared::TakeALook() {
+  const LookScope scope_now = std::exchange(scope, LookScope::kEverything);
   if (manager == nullptr) {
     auto opened = open();
     if (!opened.ok()) return Observation{opened.status(), {}, {}, {}};
@@ -134,7 +135,7 @@ Observation DevicePoller::Shared::TakeALook() {
     const std::lock_guard lock(mutex);
     used = sharing;
   }
-  return LookAt(*manager, std::exchange(scope, LookScope::kEverything), used, &links);
+  return LookAt(*manager, scope_now, used, &links);
 }
 
 DevicePoller::DevicePoller(OpenDeviceManager open, Deliver deliver, const Clock& clock,

@@ -1,4 +1,5 @@
 // npu-device-plugin: the node's NPUs for the kubelet. Parse, build, run.
+#include <malloc.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <stdio.h>
@@ -16,6 +17,8 @@ int Fail(const Status& status) {
 }
 
 int Main(int argc, char** argv) {
+  // gRPC starts threads by the number of cores, and each would get a heap of its own, most of which stays unused.
+  mallopt(M_ARENA_MAX, 2);
   Settings settings;
   config::Options options = DeclareOptions(&settings);
   const config::Start start = config::Start::Of(argc, argv);

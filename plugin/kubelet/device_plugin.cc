@@ -17,12 +17,14 @@ bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0;
 }  // namespace
 
 DevicePlugin::DevicePlugin(EventLoop& loop, const KubeletSettings& settings,
-                           std::shared_ptr<const Resource> resource, std::string endpoint)
+                           std::shared_ptr<const Resource> resource, std::string endpoint,
+                           std::unique_ptr<KubeletConnection> connection)
     : loop_(loop),
       settings_(settings),
       resource_(std::move(resource)),
       endpoint_(std::move(endpoint)),
       self_(std::make_shared<DevicePlugin*>(this)),
+      connection_(std::move(connection)),
       retry_delay_(settings.first_retry) {}
 
 DevicePlugin::~DevicePlugin() {
@@ -59,6 +61,7 @@ void DevicePlugin::OnRescan() { OnKubeletSocketCreated(); }
 
 void DevicePlugin::Forget() {
   registered_ = false;
+  connection_.reset();
   registration_.reset();
   CancelTimer(&retry_timer_);
   CancelTimer(&stream_timer_);
@@ -112,14 +115,14 @@ Status DevicePlugin::Serve() {
 void DevicePlugin::Register() {
   // A late answer to a call that was given up must not be taken for the answer to its successor.
   const uint64_t number = ++registration_number_;
-  registration_ = Registration::Start({KubeletSocket(), endpoint_, resource_->name()},
-                                      settings_.registration_timeout,
-                                      [&loop = loop_, self = self_, number](const Status& status) {
-                                        loop.Post([self, number, status] {
-                                          if (*self != nullptr)
-                                            (*self)->OnRegistered(number, status);
-                                        });
-                                      });
+  registration_ = Registration::Start(
+      {KubeletSocket(), endpoint_, resource_->name()}, settings_.registration_timeout,
+      [&loop = loop_, self = self_, number](const Status& status) {
+        loop.Post([self, number, status] {
+          if (*self != nullptr) (*self)->OnRegistered(number, status);
+        });
+      },
+      std::move(connection_));
 }
 
 void DevicePlugin::OnRegistered(uint64_t number, const Status& status) {

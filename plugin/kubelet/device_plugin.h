@@ -36,9 +36,11 @@ struct KubeletSettings {
 // thread.
 class DevicePlugin {
  public:
-  // `endpoint` is the socket's file name, unique among the resources.
+  // `endpoint` is the socket's file name, unique among the resources. `connection` is for the first
+  // registration, where one was made ahead.
   DevicePlugin(EventLoop& loop, const KubeletSettings& settings,
-               std::shared_ptr<const Resource> resource, std::string endpoint);
+               std::shared_ptr<const Resource> resource, std::string endpoint,
+               std::unique_ptr<KubeletConnection> connection);
   // Ends the streams and removes the socket: the kubelet counts the devices as unhealthy from then
   // on.
   ~DevicePlugin();
@@ -92,7 +94,8 @@ class DevicePlugin {
   uint64_t server_number_ = 0;  // tells the streams of one server from those of the one before
   int open_streams_ = 0;
   TimePoint stream_opened_;
-  std::unique_ptr<Registration> registration_;  // on its way
+  std::unique_ptr<KubeletConnection> connection_;  // for the next registration, or null
+  std::unique_ptr<Registration> registration_;     // on its way
   uint64_t registration_number_ = 0;
   bool registered_ = false;
   std::atomic<uint64_t> registrations_ = 0;

@@ -14,7 +14,8 @@ namespace npu_ipc::kubelet {
 // Belongs to the loop's thread.
 class KubeletSession {
  public:
-  // Watches the directory, which may be missing yet. Errors are DirectoryWatch's.
+  // Watches the directory, which may be missing yet, and connects to a kubelet that is there, ahead
+  // of the first resource. Errors are DirectoryWatch's.
   static Result<std::unique_ptr<KubeletSession>> Create(EventLoop& loop,
                                                         const KubeletSettings& settings);
   KubeletSession(const KubeletSession&) = delete;
@@ -22,6 +23,8 @@ class KubeletSession {
 
   // Serves the resource from now on. Errors are DevicePlugin::Start's; kAlreadyExists also where it was added before.
   Status Add(std::shared_ptr<const Resource> resource);
+  // There is no resource to come soon.
+  void CloseUnusedConnection() { connection_.reset(); }
   // The devices of a resource that was added are others, or are otherwise.
   void DevicesChanged(const std::string& resource_name);
 
@@ -34,6 +37,7 @@ class KubeletSession {
   EventLoop& loop_;
   const KubeletSettings settings_;
   std::unique_ptr<DirectoryWatch> watch_;
+  std::unique_ptr<KubeletConnection> connection_;
   std::vector<std::unique_ptr<DevicePlugin>> plugins_;
 };
 

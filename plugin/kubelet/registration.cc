@@ -38,6 +38,21 @@ Status FromGrpc(const grpc::Status& status, const RegistrationRequest& request) 
 
 }  // namespace
 
+struct KubeletConnection::Channel {
+  std::shared_ptr<grpc::Channel> channel;
+};
+
+std::unique_ptr<KubeletConnection> KubeletConnection::Begin(const std::string& kubelet_socket) {
+  auto channel = std::make_unique<Channel>(Channel{Dial(kubelet_socket)});
+  channel->channel->GetState(/*try_to_connect=*/true);
+  return std::unique_ptr<KubeletConnection>(new KubeletConnection(std::move(channel)));
+}
+
+KubeletConnection::KubeletConnection(std::unique_ptr<Channel> channel)
+    : channel_(std::move(channel)) {}
+
+KubeletConnection::~KubeletConnection() = default;
+
 // All of it is freed by the Registration's owner, after the callback: where a thread of gRPC's frees the last channel,
 // that thread would have to end itself (gRPC 1.51: CallbackAlternativeCQ::Unref joins its threads).
 struct Registration::Call {
@@ -58,7 +73,8 @@ struct Registration::Answer {
 
 std::unique_ptr<Registration> Registration::Start(const RegistrationRequest& request,
                                                   Duration timeout,
-                                                  std::function<void(Status)> done) {
+                                                  std::function<void(Status)> done,
+                                                  std::unique_ptr<KubeletConnection> connection) {
   auto answer = std::make_shared<Answer>();
   auto call = std::make_unique<Call>();
   call->request = request;
@@ -66,7 +82,8 @@ std::unique_ptr<Registration> Registration::Start(const RegistrationRequest& req
     const std::lock_guard lock(answer->mutex);
     call->done = std::move(done);
   }
-  call->stub = v1beta1::Registration::NewStub(Dial(request.kubelet_socket));
+  call->stub = v1beta1::Registration::NewStub(
+      connection == nullptr ? Dial(request.kubelet_socket) : connection->channel_->channel);
   call->context.set_deadline(std::chrono::system_clock::now() +
                              std::chrono::ceil<std::chrono::milliseconds>(timeout));
   call->message.set_version("v1beta1");

@@ -16,15 +16,35 @@ struct RegistrationRequest {
   std::string resource_name;
 };
 
+// A connection to the kubelet that is made ahead of the call that needs it, while there is nothing to
+// register yet: gRPC takes longer to start than the call does.
+class KubeletConnection {
+ public:
+  // Begins to connect, and returns at once. A connection that fails is no error before it is used.
+  static std::unique_ptr<KubeletConnection> Begin(const std::string& kubelet_socket);
+  ~KubeletConnection();
+  KubeletConnection(const KubeletConnection&) = delete;
+  KubeletConnection& operator=(const KubeletConnection&) = delete;
+
+ private:
+  friend class Registration;
+  struct Channel;
+  explicit KubeletConnection(std::unique_ptr<Channel> channel);
+
+  const std::unique_ptr<Channel> channel_;
+};
+
 // A Register call on its way. Destroying it cancels the call, which takes no time.
 class Registration {
  public:
-  // Calls Register and `done`, once, on another thread, unless the object is destroyed before. The
+  // Calls Register, over `connection` or, where that is null, a new one, and `done`, once, on
+  // another thread, unless the object is destroyed before. The
   // kubelet dials the endpoint back within the call, so it must be served by now. kUnavailable:
   // nobody serves the kubelet's socket; kDeadlineExceeded: no answer within `timeout`;
   // kFailedPrecondition: refused, with the kubelet's reason.
   static std::unique_ptr<Registration> Start(const RegistrationRequest& request, Duration timeout,
-                                             std::function<void(Status)> done);
+                                             std::function<void(Status)> done,
+                                             std::unique_ptr<KubeletConnection> connection);
   ~Registration();
   Registration(const Registration&) = delete;
   Registration& operator=(const Registration&) = delete;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <vector>
 
 #include "hal/sim/driver/copy_text.h"
 #include "hal/sim/driver/driver.h"
@@ -11,10 +12,18 @@
 namespace npu_ipc::sim {
 namespace {
 
-// Whether it is about request.device, as DCMI asks about one.
-bool NamesDevice(Operation operation) {
-  return operation == Operation::kDeviceRecord || operation == Operation::kDeviceLink ||
-         operation == Operation::kDeviceProcesses || operation == Operation::kSetDeviceShare;
+// The devices that DCMI asks about.
+std::vector<uint32_t> NamedDevices(const Request& request) {
+  switch (request.operation) {
+    case Operation::kDeviceRecord:
+    case Operation::kDeviceProcesses:
+    case Operation::kSetDeviceShare:
+      return {request.device};
+    case Operation::kDeviceLink:
+      return {request.device, request.peer};
+    default:
+      return {};
+  }
 }
 
 }  // namespace
@@ -22,15 +31,21 @@ bool NamesDevice(Operation operation) {
 bool Driver::Hangs(const Request& request) const {
   if (request.through_dcmi == 0) return false;
   if (conditions_.trouble().hangs) return true;
-  return NamesDevice(request.operation) && shape_.Has(request.device) &&
-         conditions_.TroubleOf(request.device).hangs;
+  const std::vector<uint32_t> devices = NamedDevices(request);
+  return std::any_of(devices.begin(), devices.end(), [this](uint32_t device) {
+    return shape_.Has(device) && conditions_.TroubleOf(device).hangs;
+  });
 }
 
 int32_t Driver::DcmiFailure(const Request& request) const {
   if (request.through_dcmi == 0) return 0;
   if (conditions_.trouble().code != 0) return conditions_.trouble().code;
-  if (!NamesDevice(request.operation) || !shape_.Has(request.device)) return 0;
-  return conditions_.TroubleOf(request.device).code;
+  for (const uint32_t device : NamedDevices(request)) {
+    if (shape_.Has(device) && conditions_.TroubleOf(device).code != 0) {
+      return conditions_.TroubleOf(device).code;
+    }
+  }
+  return 0;
 }
 
 Verdict Driver::DescribeDevice(Process& process, uint32_t device, DeviceRecord* record) const {

@@ -162,12 +162,22 @@ int DescribeDevice(int card, int device, DeviceRecord* record) {
   }
 }
 
-int DescribeLink(uint32_t physical_id_a, uint32_t physical_id_b, int* topology) {
+int DescribeLink(int card_a, int device_a, int card_b, int device_b, int* topology) {
   Request request = {};
   request.operation = Operation::kDeviceLink;
-  request.device = physical_id_a;
-  request.peer = physical_id_b;
   DriverReply answer;
+  if (Find(card_a, device_a, &request.device) && Find(card_b, device_b, &request.peer) &&
+      Ask(request, &answer) == DCMI_OK && answer.connection == last_view.connection) {
+    *topology = static_cast<int>(answer.reply.value32);
+    return DCMI_OK;
+  }
+  // They are not as they were seen: what is said of each by itself comes first.
+  DeviceRecord a;
+  if (int code = DescribeDevice(card_a, device_a, &a); code != DCMI_OK) return code;
+  DeviceRecord b;
+  if (int code = DescribeDevice(card_b, device_b, &b); code != DCMI_OK) return code;
+  request.device = a.physical_id;
+  request.peer = b.physical_id;
   const int code = Ask(request, &answer);
   if (code == DCMI_OK) *topology = static_cast<int>(answer.reply.value32);
   return code;

@@ -40,7 +40,8 @@ int GetDriverVersion(char (&version)[32]);
 // see, RESOURCE_OCCUPIED for what another container has, NOT_SUPPORT for a controller.
 int DescribeDevice(int card, int device, DeviceRecord* record);
 
-int DescribeLink(uint32_t physical_id_a, uint32_t physical_id_b, int* topology);
+// As DescribeDevice of the one and the other.
+int DescribeLink(int card_a, int device_a, int card_b, int device_b, int* topology);
 int ListProcesses(uint32_t physical_id, ProcessList* processes);
 // Whether this process is on the host or in an admin container.
 int IsHostOrAdmin(bool* is);

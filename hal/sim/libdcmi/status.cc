@@ -114,11 +114,7 @@ int dcmi_subscribe_fault_event(int card_id, int device_id, struct dcmi_event_fil
 int dcmi_get_topo_info_by_device_id(int card_id1, int device_id1, int card_id2, int device_id2,
                                     int* topo_type) {
   if (topo_type == nullptr) return DCMI_ERR_CODE_INVALID_PARAMETER;
-  DeviceRecord first;
-  if (int code = DescribeDevice(card_id1, device_id1, &first); code != DCMI_OK) return code;
-  DeviceRecord second;
-  if (int code = DescribeDevice(card_id2, device_id2, &second); code != DCMI_OK) return code;
-  return DescribeLink(first.physical_id, second.physical_id, topo_type);
+  return DescribeLink(card_id1, device_id1, card_id2, device_id2, topo_type);
 }
 
 int dcmi_get_affinity_cpu_info_by_device_id(int card_id, int device_id, char* affinity_cpu,

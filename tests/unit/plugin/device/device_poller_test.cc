@@ -62,6 +62,22 @@ TEST_F(DevicePollerTest, SeesDevicesAndTheirHealth) {
   EXPECT_EQ(observation.health.at(1)->level, hal::HealthLevel::kCritical);
 }
 
+TEST_F(DevicePollerTest, LeavesWhatIsMeasuredToTheSecondLook) {
+  hal::DeviceUsage usage;
+  usage.temperature_celsius = 47;
+  driver_->SetUsage(1, usage);
+  DevicePoller poller(OpenShared(driver_), mailbox_.Deliver());
+  poller.Poll();
+  const Observation first = mailbox_.Take();
+  EXPECT_EQ(first.health.size(), 2u);
+  EXPECT_EQ(first.links.size(), 1u);
+  EXPECT_TRUE(first.usage.empty()) << "registration waits for it";
+  poller.Poll();
+  const Observation second = mailbox_.Take();
+  EXPECT_EQ(second.usage.at(1).temperature_celsius, 47);
+  EXPECT_EQ(second.driver_version, driver_->DriverVersion().value());
+}
+
 TEST_F(DevicePollerTest, AsksForLinksOnceAndAgainWhenADeviceComesBack) {
   driver_->SetLink(0, 1, hal::LinkType::kPciSwitch);
   DevicePoller poller(OpenShared(driver_), mailbox_.Deliver());

@@ -43,7 +43,7 @@ class DevicePluginServerTest : public ::testing::Test {
     std::promise<Status> done;
     const auto registration = Registration::Start(
         {directory_.Path("kubelet.sock"), "plugin.sock", kName}, std::chrono::seconds(30),
-        [&](const Status& status) { done.set_value(status); });
+        [&](const Status& status) { done.set_value(status); }, nullptr);
     return done.get_future().get();
   }
 

@@ -38,10 +38,18 @@ class KubeletSessionTest : public ::testing::Test {
     kubelet_ = std::move(*kubelet);
   }
   void StartSession() {
+    CreateSession();
+    AddResource();
+  }
+  void CreateSession() {
     loop_.Do([&] {
       auto session = KubeletSession::Create(loop_.loop(), settings_);
       ASSERT_TRUE(session.ok()) << session.status().message();
       session_ = std::move(*session);
+    });
+  }
+  void AddResource() {
+    loop_.Do([&] {
       const Status added = session_->Add(resource_);
       EXPECT_TRUE(added.ok()) << added.message();
     });
@@ -92,6 +100,23 @@ TEST_F(KubeletSessionTest, WaitsForAKubeletThatIsNotThereYet) {
   std::filesystem::create_directories(settings_.directory);
   StartSession();
   StartKubelet();
+  ExpectServed();
+}
+
+TEST_F(KubeletSessionTest, RegistersWithTheKubeletThatIsThereByThen) {
+  StartKubelet();
+  CreateSession();  // which connects
+  kubelet_.reset();
+  StartKubelet();
+  AddResource();
+  ExpectServed();
+}
+
+TEST_F(KubeletSessionTest, NeedsNoConnectionThatWasMadeAhead) {
+  StartKubelet();
+  CreateSession();
+  loop_.Do([&] { session_->CloseUnusedConnection(); });
+  AddResource();
   ExpectServed();
 }
 
