@@ -56,14 +56,16 @@ struct Unit {
   int64_t milliseconds;
 };
 constexpr Unit kUnits[] = {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}};
+// A hundred years: beyond what any setting takes, and far within a Duration.
+constexpr int64_t kLongestMilliseconds = 100LL * 366 * 24 * 3'600'000;
 
 Result<Duration> ParseDuration(const std::string& text) {
   int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   const std::string suffix(end, text.data() + text.size());
   for (const Unit& unit : kUnits) {
-    // A day's worth of hours is as far as any setting goes: no product overflows.
-    if (error == std::errc() && suffix == unit.suffix && number >= 0 && number <= 1'000'000'000) {
+    if (error == std::errc() && suffix == unit.suffix && number >= 0 &&
+        number <= kLongestMilliseconds / unit.milliseconds) {
       return Duration(std::chrono::milliseconds(number * unit.milliseconds));
     }
   }
@@ -114,9 +116,9 @@ bool IsServiceLink(const std::string& variable, const std::string& prefix) {
   return false;
 }
 
-// What is not UTF-8 in it is replaced: a message must not fail.
-std::string Printed(const json& value) {
-  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+// What is not UTF-8 in it is replaced: neither a message nor what is printed may fail.
+std::string Printed(const json& value, int indent = -1) {
+  return value.dump(indent, ' ', false, json::error_handler_t::replace);
 }
 
 std::string HostName() {
@@ -482,7 +484,7 @@ Result<Parsed> Options::Parse(int argc, const char* const* argv,
     }
   }
   if (print->count() == 0) return Parsed{};
-  if (print_config.empty()) return Parsed{true, Effective().dump(2) + "\n"};
+  if (print_config.empty()) return Parsed{true, Printed(Effective(), 2) + "\n"};
   if (print_config == "origins") return Parsed{true, Origins()};
   return Status(StatusCode::kInvalidArgument,
                 "--print-config: '" + print_config + "' is not accepted; accepted: origins");

@@ -58,12 +58,12 @@ int Main(int argc, char** argv) {
 
   const Status failure = (*daemon)->failure();
   daemon->reset();  // ends the streams and removes the sockets
-  if (!failure.ok()) return Fail(failure);
-  spdlog::info("stopped");
-  // Not through the destructors of static objects: a call into the vendor's library that never came back may still be
-  // running on the thread that was left to it.
+  if (failure.ok()) spdlog::info("stopped");
+  const int exit_code = failure.ok() ? EXIT_SUCCESS : Fail(failure);
+  // Not through the destructors of static objects: a call into the vendor's library that never came
+  // back may still be running on the thread that was left to it.
   fflush(nullptr);
-  quick_exit(EXIT_SUCCESS);
+  quick_exit(exit_code);
 }
 
 }  // namespace

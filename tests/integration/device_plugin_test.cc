@@ -62,6 +62,57 @@ TEST_F(DevicePlugin, SharesACardWithNoSecondContainer) {
   EXPECT_THAT(third.Do("malloc mine 4194304"), IsOk());
 }
 
+class SharedCards : public NodeTest {
+ protected:
+  std::vector<std::string> PluginFlags() const override {
+    return {"--sharing-replicas=2", "--sharing-manage-device-share", "--health-poll-interval=20ms"};
+  }
+  size_t Replicas() const override { return 2; }
+};
+
+// The driver's device-share is off at first: they are healthy once the plugin has switched it on.
+TEST_F(SharedCards, AreGivenToTwoContainersAtOnce) {
+  std::vector<RemoteParty> parties;
+  for (const char* id : {"npu-0::0", "npu-0::1"}) {
+    const auto allocation = node().Allocate({id});
+    ASSERT_TRUE(allocation.ok()) << allocation.status().message();
+    const PodRecord pod = NewPod(id, "weights");
+    auto container = node().Run(pod, *allocation, {"npu-ipc-party"});
+    ASSERT_TRUE(container.ok()) << container.status().message();
+    parties.emplace_back(pod, std::move(*container));
+    EXPECT_THAT(parties.back().Do("device 0"), IsOk());
+  }
+  for (RemoteParty& party : parties) {
+    EXPECT_THAT(party.Do("malloc mine 4194304"), IsOk());
+    EXPECT_THAT(party.Do("open"), IsOk());
+  }
+  Publish(parties[0], "shard", 100);
+  EXPECT_THAT(parties[1].Do("attach shard 10000"), IsOk());
+  EXPECT_THAT(parties[1].Do("read shard"), IsPattern(100));
+}
+
+class AscendRuntime : public NodeTest {
+ protected:
+  std::vector<std::string> PluginFlags() const override {
+    return {"--injection-mode=ascend-runtime"};
+  }
+};
+
+// The rest is the Ascend Docker Runtime's to do, and none is installed here.
+TEST_F(AscendRuntime, GetsTheChoiceOfDevicesAndTheLibrary) {
+  const auto allocation = node().Allocate({"npu-5", "npu-2"});
+  ASSERT_TRUE(allocation.ok()) << allocation.status().message();
+  EXPECT_THAT(RunShell(*allocation, R"(
+                tr '\0' '\n' </proc/1/environ | grep -E '^(ASCEND|NPU_IPC)'
+                ls /dev | grep davinci
+                ls /usr/local/lib/npu-ipc /run/npu-ipc)"),
+              testing::IsSupersetOf({"ASCEND_VISIBLE_DEVICES=2,5", "ASCEND_RUNTIME_OPTIONS=",
+                                     "NPU_IPC_SOCKET=/run/npu-ipc/broker.sock",
+                                     "NPU_IPC_LIBRARY=/usr/local/lib/npu-ipc/libnpu_ipc.so",
+                                     "libnpu_ipc.so", "broker.sock"}));
+  EXPECT_TRUE(allocation->at("devices").empty());
+}
+
 TEST_F(DevicePlugin, RegistersAgainWithARestartedKubelet) {
   RemoteParty before = StartMember("before", "weights", 0);
   Publish(before, "shard", 100);

@@ -112,6 +112,18 @@ TEST_F(DriverFaults, ADriverThatRestartsEndsTheCallThatHangs) {
   EXPECT_TRUE(AllocateFirst().ok());
 }
 
+TEST_F(DriverFaults, ADeviceKeepsItsIdUnderAnotherLogicalId) {
+  ControlDriver({"remove", "-d", "2"});
+  ASSERT_TRUE(BecomeHealthy(7));
+  EXPECT_THAT(node().Allocate({"npu-2"}).status().message(), HasSubstr("no longer lists it"));
+  ControlDriver({"restore", "-d", "2", "--logical-id", "7"});
+  ASSERT_TRUE(BecomeHealthy(8));
+  const auto allocation = node().Allocate({"npu-2"});
+  ASSERT_TRUE(allocation.ok()) << allocation.status().message();
+  EXPECT_THAT(RunShell(*allocation, "ls -d /dev/davinci[0-9]*"),
+              testing::ElementsAre("/dev/davinci2"));
+}
+
 // What a loop that spins would use up.
 TEST_F(DriverFaults, RestsWhileTheDriverIsAway) {
   EndDriver();

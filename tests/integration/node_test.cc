@@ -42,6 +42,7 @@ void NodeTest::SetUp() {
   options.cgroup = ::getenv("NPU_IPC_TEST_CGROUP");  // main.cc
   options.broker_flags = BrokerFlags();
   options.plugin_flags = PluginFlags();
+  options.replicas = Replicas();
   node_ = Required(TestNode::Start(std::move(options)));
 }
 

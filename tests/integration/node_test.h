@@ -26,6 +26,7 @@ class NodeTest : public testing::Test {
   // Where the node is to differ.
   virtual std::vector<std::string> BrokerFlags() const { return {}; }
   virtual std::vector<std::string> PluginFlags() const { return {}; }
+  virtual size_t Replicas() const { return 1; }  // of each device, where the flags say so
 
   TestNode& node() { return *node_; }
 

@@ -98,6 +98,12 @@ TEST_F(OptionsTest, PrintConfigPrintsWhatIsInForceAsAFileThatIsAccepted) {
   EXPECT_EQ(interval_, 90s);
 }
 
+TEST_F(OptionsTest, PrintConfigSurvivesWhatIsNotUtf8) {
+  const auto printed = Parse({"--print-config", "--kubelet-socket-directory=/\xff"});
+  ASSERT_TRUE(printed.ok());
+  EXPECT_THAT(printed->text, HasSubstr("\"/\xef\xbf\xbd\"")) << "U+FFFD in its place";
+}
+
 TEST_F(OptionsTest, HelpNamesEverySettingWithWhatItTakesAndItsDefault) {
   const auto help = Parse({"--help"});
   ASSERT_TRUE(help.ok() && help->exit_now);
@@ -183,6 +189,12 @@ INSTANTIATE_TEST_SUITE_P(
                 nullptr,
                 nullptr,
                 {"health.pollInterval", "a duration from 100ms to 1h"}},
+        // In nanoseconds it is 2^64 and 25 minutes.
+        Mistake{"DurationBeyondAllNumbers",
+                R"({"health": {"pollInterval": "5124096h"}})",
+                nullptr,
+                nullptr,
+                {"health.pollInterval", "5124096h"}},
         Mistake{"BadBoolean",
                 R"({"health": {"enabled": "yes"}})",
                 nullptr,
