@@ -21,8 +21,9 @@ bool NothingKnownYet(const device_view::NodeState& state);
 cluster::Labels NodeLabels(const device_view::NodeState& state);
 
 // What an operator is told of the node:
-//  * DeviceHealthy and DeviceUnhealthy, where devices became so or their level of fault changed, and
-//    DeviceGone: one Event for all of those that did so for one reason, in the order of their ids;
+//  * DeviceHealthy and DeviceUnhealthy, where devices became so or their level of fault changed,
+//    and DeviceGone: one Event for all of those that did so for one reason, in the order of their
+//    ids;
 //  * DriverProblem and DriverAnswers, where the device plugin cannot see all devices (again);
 //    NoDevices, where that is because there are none.
 // `before` is null for the first state: what is well then is not worth an Event. Pure.

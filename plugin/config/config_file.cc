@@ -11,7 +11,8 @@ namespace {
 
 using nlohmann::json;
 
-// The first key that an object of the text has twice, with the keys on the way to it; "" where there is none.
+// The first key that an object of the text has twice, with the keys on the way to it; "" where
+// there is none.
 class DuplicateFinder {
  public:
   bool operator()(int, json::parse_event_t event, json& parsed) {

@@ -22,10 +22,11 @@ Result<Parsed> Parse(Options& options, const Start& start);
 // One log line for each change.
 void LogChanges(const Changes& changes);
 
-// Reads the settings again. What comes back has what may change now, as it is now, and the rest as it is `in_force`,
-// and has been checked; each difference is a log line. An error changes nothing.
+// Reads the settings again. What comes back has what may change now, as it is now, and the rest as
+// it is `in_force`, and has been checked; each difference is a log line. An error changes nothing.
 //
-// `declare` is Options(Settings*): all settings, those that can change marked. `check` is Status(Settings*).
+// `declare` is Options(Settings*): all settings, those that can change marked. `check` is
+// Status(Settings*).
 template <class Settings, class Declare, class Check>
 Result<Settings> Reload(const Start& start, Settings in_force, Declare declare, Check check) {
   Settings next;

@@ -1,5 +1,5 @@
-// The parts of spdlog and {fmt} that are not templates, and the templates of theirs that their headers declare
-// extern: what their own libraries are built from.
+// The parts of spdlog and {fmt} that are not templates, and the templates of theirs that their
+// headers declare extern: what their own libraries are built from.
 #include <fmt/format-inl.h>
 #include <spdlog/common-inl.h>
 #include <spdlog/details/backtracer-inl.h>

@@ -1,4 +1,5 @@
-// What is known of the node's devices, from one look at the driver to the next: pure logic, no threads, no clock.
+// What is known of the node's devices, from one look at the driver to the next: pure logic, no
+// threads, no clock.
 #pragma once
 
 #include <map>
@@ -12,13 +13,14 @@
 
 namespace npu_ipc::device {
 
-// The id that the kubelet knows a device by: "npu-3" for /dev/davinci3. The physical id is of the slot, so it is the
-// same after restarts and reboots, and after a replacement of the card, as is what a container was given: the device
-// node of that number. A logical id moves when a device falls out, a serial number is not of every driver.
+// The id that the kubelet knows a device by: "npu-3" for /dev/davinci3. The physical id is of the
+// slot, so it is the same after restarts and reboots, and after a replacement of the card, as is
+// what a container was given: the device node of that number. A logical id moves when a device
+// falls out, a serial number is not of every driver.
 std::string DeviceId(uint32_t physical_id);
 
-// How devices reach each other, by pairs of physical ids, the lower first. Pairs that the driver said nothing of are not
-// in it.
+// How devices reach each other, by pairs of physical ids, the lower first. Pairs that the driver
+// said nothing of are not in it.
 using LinkTable = std::map<std::pair<uint32_t, uint32_t>, hal::LinkType>;
 // In either order; kUnknown where the table has nothing, kSelf for a device and itself.
 hal::LinkType LinkBetween(const LinkTable& links, uint32_t physical_id_a, uint32_t physical_id_b);
@@ -35,8 +37,8 @@ struct SchedulableDevice {
 // What holds of the node at one moment. Never changes once made; shared between threads.
 struct Snapshot {
   std::vector<SchedulableDevice> devices;  // by ascending physical id
-  std::string
-      problem;  // why the driver does not answer, or which devices it could not show; "" if all is well
+  // Why the driver does not answer, or which devices it could not show; "" if all is well.
+  std::string problem;
   LinkTable links;
 };
 
@@ -48,29 +50,31 @@ struct Observation {
   LinkTable links;                             // of those in the inventory
   std::map<uint32_t, hal::DeviceUsage> usage;  // by physical id, as far as the driver said
   std::string driver_version;                  // "" if it did not
-  // Whether several containers may use a device at once, where that was asked: by physical id, why not.
+  // Whether several containers may use a device at once, where that was asked: by physical id, why
+  // not.
   std::map<uint32_t, Status> sharing;
 };
 
-// An answer of the driver's counts at once, as does a fault that it reports; silence and passing errors must last, and
-// so must recovery. A device that keeps falling ill must be well for longer each time: for twice as many looks as
-// before, up to 32 times as many, until it has stayed healthy for `calm` looks.
+// An answer of the driver's counts at once, as does a fault that it reports; silence and passing
+// errors must last, and so must recovery. A device that keeps falling ill must be well for longer
+// each time: for twice as many looks as before, up to 32 times as many, until it has stayed healthy
+// for `calm` looks.
 struct HealthThresholds {
   int failures = 3;    // looks in a row without an answer until a device is unhealthy
   int recoveries = 2;  // looks in a row that are good until it is healthy again
   int calm = 60;       // looks as a healthy device until earlier falls are forgotten
 };
 
-// Devices once seen are kept: one that vanishes is unhealthy, and healthy again when it comes back, under whatever
-// logical id. Not thread safe.
+// Devices once seen are kept: one that vanishes is unhealthy, and healthy again when it comes back,
+// under whatever logical id. Not thread safe.
 class DeviceTable {
  public:
   explicit DeviceTable(const HealthThresholds& thresholds, FaultTable faults = {});
 
   // Takes in one look. True when the snapshot is another one than before.
   bool Observe(const Observation& observation);
-  // The driver has not come back from a call: no device can be trusted with a new container. True when the snapshot is
-  // another one than before.
+  // The driver has not come back from a call: no device can be trusted with a new container. True
+  // when the snapshot is another one than before.
   bool ObserveHang(const std::string& problem);
 
   // Judges by these from the next look on.

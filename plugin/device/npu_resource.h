@@ -51,7 +51,8 @@ class NpuResource final : public kubelet::Resource {
   std::shared_ptr<const View> view_ = std::make_shared<const View>();  // guarded by mutex_
 };
 
-// The id that the kubelet knows one of a device's replicas by: "npu-3::1", or "npu-3" where there is but one.
+// The id that the kubelet knows one of a device's replicas by: "npu-3::1", or "npu-3" where there
+// is but one.
 std::string ReplicaId(const std::string& device_id, size_t replica, size_t replicas);
 // The other way: "npu-3" of "npu-3::1".
 std::string DeviceOfReplica(const std::string& replica_id);

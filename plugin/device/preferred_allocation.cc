@@ -150,7 +150,8 @@ ChoiceCost Node::Cost(const CardSet& chosen) const {
   return cost;
 }
 
-// The cheapest set of `base` and `size` of `candidates`, tried one and all, the lowest indices first.
+// The cheapest set of `base` and `size` of `candidates`, tried one and all, the lowest indices
+// first.
 CardSet SearchWhole(const Node& node, const CardSet& base, const std::vector<size_t>& candidates,
                     size_t size) {
   std::vector<size_t> picks(size);  // positions in `candidates`, ascending
@@ -190,7 +191,8 @@ CardSet Grow(const Node& node, CardSet chosen, const std::vector<size_t>& candid
   return chosen;
 }
 
-// Grows a set from each card, takes the cheapest, and exchanges single cards for as long as that is cheaper.
+// Grows a set from each card, takes the cheapest, and exchanges single cards for as long as that is
+// cheaper.
 CardSet SearchByExchange(const Node& node, const CardSet& base,
                          const std::vector<size_t>& candidates, size_t size) {
   std::optional<ChoiceCost> lowest;
@@ -250,7 +252,8 @@ std::optional<std::vector<size_t>> ChooseReplicas(const std::vector<CardState>& 
     size -= cards[i].required;
   }
   while (size > 0) {
-    // One more replica of the cards that have been given the fewest: of all of them, or of the best.
+    // One more replica of the cards that have been given the fewest: of all of them, or of the
+    // best.
     size_t level = std::numeric_limits<size_t>::max();
     std::vector<size_t> candidates;
     for (size_t i = 0; i < cards.size(); ++i) {

@@ -1,4 +1,5 @@
-// Which of the free cards a container is best given: pure logic over the node's links and NUMA nodes.
+// Which of the free cards a container is best given: pure logic over the node's links and NUMA
+// nodes.
 #pragma once
 
 #include <stddef.h>
@@ -21,16 +22,18 @@ struct CardState {
   size_t required = 0;  // of them, that the request must have
 };
 
-// What a choice of cards costs. The earlier member decides, the lower is better; of equal choices that with the lowest
-// physical ids is taken.
+// What a choice of cards costs. The earlier member decides, the lower is better; of equal choices
+// that with the lowest physical ids is taken.
 //
-// A group is what HCCS, HCCS_SW, SIO and UB links connect: all of a 910B mesh or of a 910C node, one half of a Box16.
-// Devices of two groups are at the same position when a link between them carries peer access; where no link between
-// the two groups does, when they have the same rank in their groups. A module is what SIO links, or the driver's
-// numbering as one card, connect: the two dies of a 910C. Links decide, ids do not: cards can be numbered in any order.
+// A group is what HCCS, HCCS_SW, SIO and UB links connect: all of a 910B mesh or of a 910C node,
+// one half of a Box16. Devices of two groups are at the same position when a link between them
+// carries peer access; where no link between the two groups does, when they have the same rank in
+// their groups. A module is what SIO links, or the driver's numbering as one card, connect: the two
+// dies of a 910C. Links decide, ids do not: cards can be numbered in any order.
 //
-// From the vendor's affinity rules (mind-cluster: 03_ascend_ai_processor_based_affinity.md): a Box16 serves up to 8
-// from one group and 10, 12 and 14 evenly at the same positions; even requests take whole modules of a 910C.
+// From the vendor's affinity rules (mind-cluster: 03_ascend_ai_processor_based_affinity.md): a
+// Box16 serves up to 8 from one group and 10, 12 and 14 evenly at the same positions; even requests
+// take whole modules of a 910C.
 struct ChoiceCost {
   size_t groups = 0;           // that it is spread over
   size_t imbalance = 0;        // between the most and the fewest cards that it takes of a group
@@ -45,12 +48,14 @@ struct ChoiceCost {
   auto operator<=>(const ChoiceCost&) const = default;
 };
 
-// How many replicas of each of `cards` (in their order) a request for `size` is best given: at least what is required,
-// at most what is free, spread over as many cards as there are before any is given twice. `cards` are all of the
-// resource, by ascending physical id, also those that have nothing free: they tell which modules are whole.
+// How many replicas of each of `cards` (in their order) a request for `size` is best given: at
+// least what is required, at most what is free, spread over as many cards as there are before any
+// is given twice. `cards` are all of the resource, by ascending physical id, also those that have
+// nothing free: they tell which modules are whole.
 //
-// Deterministic. Of up to 16 free cards, as many as the largest node of today has, no other choice costs less; of more,
-// no exchange of one card for another does. Empty when it cannot be done: too few are free, or more are required.
+// Deterministic. Of up to 16 free cards, as many as the largest node of today has, no other choice
+// costs less; of more, no exchange of one card for another does. Empty when it cannot be done: too
+// few are free, or more are required.
 std::optional<std::vector<size_t>> ChooseReplicas(const std::vector<CardState>& cards,
                                                   const LinkTable& links, size_t size);
 

@@ -35,7 +35,8 @@ struct Settings {
   std::string device_view_socket = device_view::kDefaultSocket;
 };
 
-// Declares them all, and which can be changed while the daemon runs; `settings` must outlive `options`.
+// Declares them all, and which can be changed while the daemon runs; `settings` must outlive
+// `options`.
 void AddOptions(config::Options& options, Settings* settings);
 // The same, of the program's own name.
 config::Options DeclareOptions(Settings* settings);

@@ -38,7 +38,8 @@ struct View {
   std::optional<Duration> Age(TimePoint now) const;
 };
 
-// One thread of its own, which waits for the device plugin and nobody else. Safe for concurrent use.
+// One thread of its own, which waits for the device plugin and nobody else. Safe for concurrent
+// use.
 class DeviceViewClient {
  public:
   // Called on the client's thread with each view that is another one than before; must not block.

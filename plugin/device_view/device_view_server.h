@@ -18,11 +18,11 @@ class DeviceViewServer {
  public:
   static constexpr size_t kMaxWatchers = 16;  // at once; more are refused
 
-  // Serves when it returns. A socket that a dead process left is replaced, and the directory is made
-  // (0700) where it is missing. `source` must outlive the server, which is its listener.
+  // Serves when it returns. A socket that a dead process left is replaced, and the directory is
+  // made (0700) where it is missing. `source` must outlive the server, which is its listener.
   // kInvalidArgument when the path does not fit a socket address (107 bytes); kAlreadyExists when
-  // another live process serves the path; kUnavailable when gRPC cannot listen there; otherwise what
-  // the kernel says of the directory.
+  // another live process serves the path; kUnavailable when gRPC cannot listen there; otherwise
+  // what the kernel says of the directory.
   static Result<std::unique_ptr<DeviceViewServer>> Serve(const std::string& path,
                                                          DeviceStateSource& source);
   ~DeviceViewServer();

@@ -1,4 +1,5 @@
-// A server's stream that tells its reader of a state. Included by files that npu_ipc_grpc_sources names.
+// A server's stream that tells its reader of a state. Included by files that npu_ipc_grpc_sources
+// names.
 #pragma once
 
 #include <grpcpp/grpcpp.h>

@@ -16,8 +16,8 @@ class Readiness {
   // An empty `problem` means that the component is well.
   void Set(const std::string& component, const std::string& problem);
 
-  // 200 "ready", or 503 with one line "component: problem" for each. Then a line
-  // "note: component: text" for each of `notes` that is not empty: what is missing and does no harm.
+  // 200 "ready", or 503 with one line "component: problem" for each. Then a line "note: component:
+  // text" for each of `notes` that is not empty: what is missing and does no harm.
   Response Report(const std::map<std::string, std::string>& notes = {}) const;
 
  private:

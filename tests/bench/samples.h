@@ -24,7 +24,8 @@ class Samples {
   void Add(std::chrono::nanoseconds time) { values_.push_back(time.count()); }
   void Add(int64_t value) { values_.push_back(value); }
 
-  // The value that `percent` of the samples are not above (times are in nanoseconds). REQUIRES: there are samples.
+  // The value that `percent` of the samples are not above (times are in nanoseconds). REQUIRES:
+  // there are samples.
   int64_t Percentile(int percent) const {
     std::vector<int64_t> sorted = values_;
     std::sort(sorted.begin(), sorted.end());

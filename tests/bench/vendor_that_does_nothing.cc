@@ -1,5 +1,5 @@
-// libascendcl.so and libruntime.so whose calls succeed and do nothing: what is left of an attach is our own part. Only
-// what the benchmark's parties and the injected library call.
+// libascendcl.so and libruntime.so whose calls succeed and do nothing: what is left of an attach is
+// our own part. Only what the benchmark's parties and the injected library call.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +25,8 @@ EXPORTED int aclrtGetDevice(int32_t* device) {
   *device = 0;
   return 0;
 }
-// The two parties must look as if they were on different cards: the device that Allocate gave says which.
+// The two parties must look as if they were on different cards: the device that Allocate gave says
+// which.
 EXPORTED int aclrtGetPhyDevIdByUserDevId(const int32_t, int32_t* const physical) {
   const char* device = ::getenv("BENCH_PHYSICAL_DEVICE");
   *physical = device != nullptr ? ::atoi(device) : 0;

@@ -1,4 +1,5 @@
-// conformance_tests [--simulated-node=910b|910b-box16|910c] [--devices=<id>,<id>] [--audit-directory=<path>]
+// conformance_tests [--simulated-node=910b|910b-box16|910c] [--devices=<id>,<id>]
+// [--audit-directory=<path>]
 //
 // Without --simulated-node: on this machine's own devices, with the vendor's libraries as the
 // dynamic loader finds them.

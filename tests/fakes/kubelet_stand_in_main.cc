@@ -7,14 +7,14 @@
 // one line of JSON on stdout, until stdin ends:
 //
 //   wait RESOURCE COUNT [SECONDS]    until COUNT devices are healthy    {"devices":[...]}
-//   devices RESOURCE                 {"devices":[{"id":"npu-0","healthy":true,"numaNodes":[0]}, ...]}
-//   registrations                    {"calls":2,"registrations":[{"resource":...,"endpoint":...}, ...]}:
-//                                    calls counts those that were refused or hang, too
+//   devices RESOURCE                 {"devices":[{"id":"npu-0","healthy":true,"numaNodes":[0]}]}
+//   registrations                    {"calls":2,"registrations":[{"resource":...,"endpoint":...},
+//                                    ...]}: calls counts those that were refused or hang, too
 //   hang on|off                      {}: registrations from now on wait until it is off
 //   refuse [MESSAGE]                 {}: they fail with MESSAGE, or are accepted again
 //   prefer RESOURCE COUNT ID [ID...] {"ids":[...]}
-//   allocate RESOURCE ID [ID...]     {"devices":[...],"mounts":[...],"envs":{...},"annotations":{...},
-//                                     "cdi_devices":[...]}
+//   allocate RESOURCE ID [ID...]     {"devices":[...],"mounts":[...],"envs":{...},
+//                                     "annotations":{...},"cdi_devices":[...]}
 //
 // What fails is answered {"error":"..."}; the program goes on.
 #include <stdlib.h>

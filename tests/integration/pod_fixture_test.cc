@@ -69,7 +69,8 @@ TEST(Container, SeesTheAllocatedDeviceNodesMountsAndEnvironmentAndNoOthers) {
     spec.arguments = {"/bin/sh", "-c",
                       "ls /dev; cat /given/file; touch /given/x; echo $GIVEN; : </dev/davinci0"};
     spec.allocation = nlohmann::json::parse(R"({
-      "devices": [{"container_path": "/dev/davinci0", "host_path": "/dev/davinci0", "permissions": "rw"}],
+      "devices": [{"container_path": "/dev/davinci0", "host_path": "/dev/davinci0",
+                   "permissions": "rw"}],
       "mounts": [{"container_path": "/given", "host_path": "/run/given", "read_only": true}],
       "envs": {"GIVEN": "value"}})");
     auto container = Container::Start("/run/pods", cgroup, spec);

@@ -1,4 +1,5 @@
-// What the kernel says of running processes: the demo's witness, independent of everything that it shows.
+// What the kernel says of running processes: the demo's witness, independent of everything that it
+// shows.
 #pragma once
 
 #include <stdint.h>

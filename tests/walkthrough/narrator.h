@@ -1,4 +1,5 @@
-// What the demo prints, for a person: numbered steps, facts below them, a reason where something is not so.
+// What the demo prints, for a person: numbered steps, facts below them, a reason where something is
+// not so.
 #pragma once
 
 #include <stdint.h>

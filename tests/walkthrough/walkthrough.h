@@ -20,7 +20,8 @@ struct WalkthroughOptions {
   std::string cgroup;
 };
 
-// Each step returns the reason where something is not as it should be; the steps after it are then not taken.
+// Each step returns the reason where something is not as it should be; the steps after it are then
+// not taken.
 class Walkthrough {
  public:
   explicit Walkthrough(WalkthroughOptions options);

@@ -16,7 +16,8 @@
 namespace npu_ipc::sim {
 
 // Answers each message of a process of the host's mount namespace; any other is told that it is
-// refused, and why. The socket's mode keeps out who is not root. Everything runs on the loop's thread.
+// refused, and why. The socket's mode keeps out who is not root. Everything runs on the loop's
+// thread.
 class ControlServer {
  public:
   using Handler = std::function<std::string(std::string_view request)>;

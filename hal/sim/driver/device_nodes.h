@@ -24,8 +24,8 @@ class DeviceNodes {
   };
 
   // A node that is there already with the same numbers (a daemon that was killed left it, or a test
-  // made it) is used, given the mode, and left. kAlreadyExists when something else has the name: a real driver may
-  // be installed. kPermissionDenied without CAP_MKNOD.
+  // made it) is used, given the mode, and left. kAlreadyExists when something else has the name: a
+  // real driver may be installed. kPermissionDenied without CAP_MKNOD.
   static Result<std::unique_ptr<DeviceNodes>> Create(uint32_t device_count, const Options& options);
   ~DeviceNodes();
   DeviceNodes(const DeviceNodes&) = delete;

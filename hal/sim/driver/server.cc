@@ -72,8 +72,9 @@ void Server::OnAccept() {
   }
 }
 
-// Whoever connects and is gone again must not fill the log. Any other refusal means that this daemon
-// cannot see its callers (its PID namespace, CAP_SYS_PTRACE), which somebody has to be told once.
+// Whoever connects and is gone again must not fill the log. Any other refusal means that this
+// daemon cannot see its callers (its PID namespace, CAP_SYS_PTRACE), which somebody has to be told
+// once.
 void Server::LogRefusal(const Status& status) {
   if (status.ok()) return;
   const bool told_once = reported_refusal_ || status.code() == StatusCode::kNotFound;

@@ -1,7 +1,9 @@
 # Holds libnpu_ipc.so's file to what a library in other people's processes may be:
-#   cmake -DLIBRARY=... -DEXPORTED=... -DNM=... -DREADELF=... -DOBJDUMP=... -DSTRIP=... -DMAX_BYTES=... -P this
-# It exports the checked-in list, needs libc alone and no newer glibc than 2.17, does nothing when it is loaded, binds at
-# once, cannot be unloaded, and is small (MAX_BYTES, stripped; 0: not looked at, as in a debug build).
+#   cmake -DLIBRARY=... -DEXPORTED=... -DNM=... -DREADELF=... -DOBJDUMP=... -DSTRIP=...
+#         -DMAX_BYTES=... -P this
+# It exports the checked-in list, needs libc alone and no newer glibc than 2.17, does nothing when
+# it is loaded, binds at once, cannot be unloaded, and is small (MAX_BYTES, stripped; 0: not looked
+# at, as in a debug build).
 
 function(run result)
   execute_process(COMMAND ${ARGN} OUTPUT_VARIABLE output COMMAND_ERROR_IS_FATAL ANY)

@@ -1,5 +1,5 @@
-// Many threads and two clients at once, against a broker that answers by itself. What matters is that the thread sanitizer
-// sees it, and that nothing is left over.
+// Many threads and two clients at once, against a broker that answers by itself. What matters is
+// that the thread sanitizer sees it, and that nothing is left over.
 #include <atomic>
 #include <thread>
 #include <vector>

@@ -1,4 +1,5 @@
-// A program that has not loaded AscendCL. One of its own: it must not have the fake vendor's symbols.
+// A program that has not loaded AscendCL. One of its own: it must not have the fake vendor's
+// symbols.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

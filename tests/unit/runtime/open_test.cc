@@ -115,7 +115,8 @@ TEST_F(OpenTest, NullsAndUnsetSizesAreRefused) {
   EXPECT_EQ(npu_ipc_last_error(client_, nullptr, 1), NPU_IPC_INVALID_ARGUMENT);
 }
 
-// Each status that a broker may refuse a handshake with reaches the program, with the broker's words.
+// Each status that a broker may refuse a handshake with reaches the program, with the broker's
+// words.
 class OpenRefusedTest : public ClientTest,
                         public ::testing::WithParamInterface<std::pair<wire::Status, int>> {};
 

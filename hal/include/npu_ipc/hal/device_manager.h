@@ -68,8 +68,8 @@ enum class LinkType {
 };
 const char* LinkTypeName(LinkType link);
 // Whether peer access can work over such a link: HCCS, HCCS_SW, SIO and UB (and a device and
-// itself), and PIX: devices below one PCIe switch (driver: devdrv_pci_topo_support_p2p), as are cards
-// at the same position of a Box16's two groups.
+// itself), and PIX: devices below one PCIe switch (driver: devdrv_pci_topo_support_p2p), as are
+// cards at the same position of a Box16's two groups.
 bool LinkCarriesPeerAccess(LinkType link);
 
 // Empty where the driver cannot tell.

@@ -1,4 +1,5 @@
-/* A program as the vendor's examples are: C, one include, linked with -lascendcl and nothing else. */
+/* A program as the vendor's examples are: C, one include, linked with -lascendcl and nothing
+ * else. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* Stands between libascendcl.so and libruntime.so: says that it was reached, and passes the call on. */
+/* Stands between libascendcl.so and libruntime.so: says that it was reached, and passes the call
+ * on. */
 #include <dlfcn.h>
 #include <stdio.h>
 

@@ -22,8 +22,8 @@ std::string Beside(const std::string& name) {
 std::vector<std::string> OutputOf(const std::string& program, const std::string& preload) {
   ChildProcess::Options options;
   options.arguments = {Beside(program)};
-  // Where a program finds the vendor's libraries; its own search path does not count for dlopen under
-  // the sanitizers, whose dlopen is the caller then.
+  // Where a program finds the vendor's libraries; its own search path does not count for dlopen
+  // under the sanitizers, whose dlopen is the caller then.
   options.environment["LD_LIBRARY_PATH"] = Beside("../lib/npu-ipc-sim");
   if (!preload.empty()) {
     options.environment["LD_PRELOAD"] = Beside(preload);

@@ -12,8 +12,8 @@ namespace npu_ipc::sim {
 
 class DriverSocket {
  public:
-  // Both are called on the serving thread. `accepted` may be empty; `answer` is called when `client`
-  // has something to read, and closes the connection by emptying it.
+  // Both are called on the serving thread. `accepted` may be empty; `answer` is called when
+  // `client` has something to read, and closes the connection by emptying it.
   struct Handler {
     std::function<void()> accepted;
     std::function<void(UniqueFd& client)> answer;

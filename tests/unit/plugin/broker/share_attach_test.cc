@@ -345,7 +345,8 @@ TEST_F(PeerAccessOfSharesTest, TheExportersIsReleasedWhenItsAnswerNeverComes) {
   EXPECT_TRUE(NothingSent(importer_));
 }
 
-// The exporter had the request under way when it was told to release the pair, and enabled it after.
+// The exporter had the request under way when it was told to release the pair, and enabled it
+// after.
 TEST_F(PeerAccessOfSharesTest, TheExportersIsReleasedAgainWhenItsAnswerComesTooLate) {
   Publish(exporter_, "a");
   Attach(importer_, "a", 1);

@@ -58,7 +58,8 @@ TEST_F(EventRecorderTest, WritesAnEventOnAPod) {
   EXPECT_EQ(event, Json::parse(R"({
     "apiVersion": "v1",
     "kind": "Event",
-    "involvedObject": {"apiVersion": "v1", "kind": "Pod", "namespace": "ns", "name": "a", "uid": "uid-a"},
+    "involvedObject": {"apiVersion": "v1", "kind": "Pod", "namespace": "ns", "name": "a",
+                       "uid": "uid-a"},
     "type": "Warning",
     "reason": "ShareRefused",
     "message": "no group",

@@ -65,8 +65,8 @@ TEST_F(OptionsTest, FlagGoesBeforeEnvironmentAndThatBeforeTheFile) {
 }
 
 TEST_F(OptionsTest, EveryKindOfValueIsReadFromAFile) {
-  const std::string file = File(
-      R"({"health": {"enabled": true, "pollInterval": "250ms"}, "share": {"ids": 7}, "resources": ["a", "b"]})");
+  const std::string file = File(R"({"health": {"enabled": true, "pollInterval": "250ms"},
+                                    "share": {"ids": 7}, "resources": ["a", "b"]})");
   ASSERT_TRUE(Parse({file.c_str()}).ok());
   EXPECT_TRUE(enabled_);
   EXPECT_EQ(interval_, 250ms);

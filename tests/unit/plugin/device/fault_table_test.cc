@@ -43,8 +43,8 @@ TEST(FaultTableTest, JudgesBeforeTheDriverWhereACodeIsListed) {
 
 TEST(FaultTableTest, NamesFaultsThatLeaveADeviceUsable) {
   const FaultTable table =
-      FaultTable::Parse(
-          R"({"codes": {"0x1": "ignore", "0x2": "degraded", "0xab": "degraded", "0x3": "unhealthy"}})")
+      FaultTable::Parse(R"({"codes": {"0x1": "ignore", "0x2": "degraded", "0xab": "degraded",
+                                      "0x3": "unhealthy"}})")
           .value();
   EXPECT_EQ(table.Degradation({HealthLevel::kMinor, {0x1, 0x2, 0x3, 0x4, 0xab}}), "0x2 0xab");
   EXPECT_EQ(table.Degradation({HealthLevel::kMinor, {0x1, 0x3, 0x4}}), "");

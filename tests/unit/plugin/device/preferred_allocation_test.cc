@@ -53,7 +53,8 @@ TestNode Mesh(uint32_t count) {
   return node;
 }
 
-// Two groups of the cards in `order`: its first half and its second, in the order of their positions.
+// Two groups of the cards in `order`: its first half and its second, in the order of their
+// positions.
 TestNode Box(const std::vector<uint32_t>& order) {
   const auto count = static_cast<uint32_t>(order.size());
   TestNode node = Cards(count);
@@ -193,7 +194,8 @@ TEST(PreferredAllocationTest, StaysOnOneGroupOfANodeThatIsTooLargeToSearchWhole)
   EXPECT_EQ(std::set<uint32_t>(ids.begin(), ids.end()).size(), 20u);
 }
 
-// The criteria once more, slowly and apart from the code under test: by definition, over sets of ids.
+// The criteria once more, slowly and apart from the code under test: by definition, over sets of
+// ids.
 class Reference {
  public:
   using Ids = std::set<uint32_t>;

@@ -17,7 +17,8 @@ using ::testing::HasSubstr;
 constexpr char kCheckpoint[] = R"({"Data":{"PodDeviceEntries":[
   {"PodUID":"0c3a7074-41be-47d8-b6cb-a20a8f84383a","ContainerName":"main",
    "ResourceName":"npu-ipc.io/share","DeviceIDs":{"-1":["share-7"]},
-   "AllocResp":"EkEKFi91c3IvbG9jYWwvbGliL25wdS1pcGMSJS92YXIvbGliL25wdS1pcGMvbGliLzAxMjM0NTY3ODlhYmNkZWYYAQ=="},
+   "AllocResp":
+   "EkEKFi91c3IvbG9jYWwvbGliL25wdS1pcGMSJS92YXIvbGliL25wdS1pcGMvbGliLzAxMjM0NTY3ODlhYmNkZWYYAQ=="},
   {"PodUID":"6692aca748eb91429aeed74bd4135da2","ContainerName":"main",
    "ResourceName":"huawei.com/Ascend910B","DeviceIDs":{"0":["npu-3"]},
    "AllocResp":"KhYKFG5wdS1pcGMuaW8vbnB1PW5wdS0z"}],

@@ -1,4 +1,5 @@
-/* Plain C against the installed header: opens a client where there is no broker, and says why not. */
+/* Plain C against the installed header: opens a client where there is no broker, and says why
+ * not. */
 #include <npu_ipc.h>
 #include <stdio.h>
 #include <string.h>
