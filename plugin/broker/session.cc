@@ -104,6 +104,9 @@ std::string Session::Describe() const {
 }
 
 void Session::OnPacket(const void* packet, size_t bytes, bool truncated, pid_t sender_pid) {
+  // The pid counts for as long as the process has it: what another process sent under it later, or
+  // what it left behind, is nobody's. OnProcessEnded() follows.
+  if (process_ != nullptr && !process_->Alive()) return;
   // A sender whose pid the kernel does not show (0) is not the peer either, whose it has shown.
   if (pid() != 0 && sender_pid != pid()) {
     return RefuseAndClose(0, {wire::Status::kReconnect,

@@ -65,6 +65,42 @@ TEST_F(Identity, OfAProcessExecutedInAContainerIsThatContainers) {
   EXPECT_THAT(*status, HasSubstr("\t" + who["host_pid"] + "\t" + who["pid"] + "\n"));
 }
 
+// shareProcessNamespace: true
+TEST_F(Identity, OfAContainerThatSharesItsPodsProcessesIsItsOwn) {
+  RemoteParty first = StartMember("trainer", "weights", 0);
+  RemoteParty second = Start(first.pod(), 1, {.pid_of = first.host_pid()});
+  EXPECT_THAT(second.Do("open"), IsOk());
+  const Answer who = second.Do("whoami");
+  EXPECT_NE(who["pid"], "1") << "it does not share it";
+  EXPECT_EQ(who["host_pid"], std::to_string(second.host_pid()));
+  EXPECT_EQ(who["uid"], first.pod().uid);
+  EXPECT_EQ(who["container"], second.container().id());
+  EXPECT_EQ(first.Do("whoami")["container"], first.container().id());
+
+  // What the driver lists is each one's own host pid.
+  Publish(first, "shard", 100);
+  EXPECT_THAT(second.Do("attach shard 10000"), IsOk());
+  EXPECT_THAT(second.Do("read shard"), IsPattern(100));
+}
+
+// hostUsers: false
+TEST_F(Identity, OfAPodInAUserNamespaceIsThatPods) {
+  RemoteParty exporter = StartMember("exporter", "weights:exporter", 0);
+  Publish(exporter, "shard", 100);
+  RemoteParty importer = Start(NewPod("importer", "weights:importer"), 1, {.user = true});
+  const Result<std::string> mapping =
+      ReadFile("/proc/" + std::to_string(importer.host_pid()) + "/uid_map");
+  ASSERT_TRUE(mapping.ok());
+  EXPECT_THAT(*mapping, HasSubstr("1000000")) << "it has none";
+  EXPECT_THAT(importer.Do("open"), IsOk());
+  const Answer who = importer.Do("whoami");
+  EXPECT_EQ(who["pod"], "team-a/importer");
+  EXPECT_EQ(who["container"], importer.container().id());
+  EXPECT_EQ(who["host_pid"], std::to_string(importer.host_pid()));
+  EXPECT_THAT(importer.Do("attach shard 10000"), IsOk());
+  EXPECT_THAT(importer.Do("read shard"), IsPattern(100));
+}
+
 TEST_F(Identity, OfARestartedContainerIsTheNewContainers) {
   RemoteParty before = StartMember("trainer", "weights", 0);
   Publish(before, "shard", 1);

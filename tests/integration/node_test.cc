@@ -69,9 +69,10 @@ void NodeTest::TellBroker(const PodRecord& pod) {
   Required(node_->SetPods(pods_));
 }
 
-RemoteParty NodeTest::Start(const PodRecord& pod, int device) {
-  RemoteParty party(
-      pod, Required(node_->Run(pod, Allocation(device), {"npu-ipc-party"}, kSanitizerEnvironment)));
+RemoteParty NodeTest::Start(const PodRecord& pod, int device,
+                            const ContainerNamespaces& namespaces) {
+  RemoteParty party(pod, Required(node_->Run(pod, Allocation(device), {"npu-ipc-party"},
+                                             kSanitizerEnvironment, namespaces)));
   EXPECT_THAT(party.Do("device 0"), IsOk());
   return party;
 }

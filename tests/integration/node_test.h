@@ -37,7 +37,7 @@ class NodeTest : public testing::Test {
 
   // npu-ipc-party in a container of that pod, with the node's n-th device set as its own. It is not
   // connected to the broker yet.
-  RemoteParty Start(const PodRecord& pod, int device);
+  RemoteParty Start(const PodRecord& pod, int device, const ContainerNamespaces& namespaces = {});
   // The same in a new pod, and connected.
   RemoteParty StartMember(const std::string& name, const std::string& group, int device);
 

@@ -62,8 +62,8 @@ void BrokerProcessTest::StartBroker(const std::vector<std::string>& flags,
   if (!offers_share_resource_) arguments.push_back("--share-ids=0");
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   std::ofstream(log_file_, std::ios::trunc).close();
-  Result<ChildProcess> started =
-      ChildProcess::Start({.arguments = arguments, .error_file = log_file_});
+  Result<ChildProcess> started = ChildProcess::Start(
+      {.arguments = arguments, .error_file = log_file_, .before_exec = before_broker_});
   ASSERT_TRUE(started.ok()) << started.status().message();
   broker_ = std::move(started).value();
   ASSERT_TRUE(WaitForLog("serving: socket=")) << Log();
@@ -86,6 +86,14 @@ void BrokerProcessTest::WritePods() {
 
 std::shared_ptr<ClientProcess> BrokerProcessTest::AddProcess(const PodRecord& pod,
                                                              const std::string& below) {
+  auto process = std::make_shared<ClientProcess>();
+  Enter(*process, pod, below);
+  clients_.push_back(process);
+  return process;
+}
+
+void BrokerProcessTest::Enter(ClientProcess& process, const PodRecord& pod,
+                              const std::string& below) {
   const std::string pod_cgroup = cgroup_ + "/kubepods/burstable/pod" + pod.uid;
   const std::string id = NewContainerId();
   container_ids_[pod.uid] = id;
@@ -96,10 +104,7 @@ std::shared_ptr<ClientProcess> BrokerProcessTest::AddProcess(const PodRecord& po
     path += "/" + component;
     EXPECT_TRUE(MakeCgroup(path));
   }
-  auto process = std::make_shared<ClientProcess>();
-  EXPECT_TRUE(EnterCgroup(path, process->pid()));
-  clients_.push_back(process);
-  return process;
+  EXPECT_TRUE(EnterCgroup(path, process.pid()));
 }
 
 std::shared_ptr<ClientProcess> BrokerProcessTest::AddClient(const PodRecord& pod) {

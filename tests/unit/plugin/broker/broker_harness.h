@@ -1,6 +1,7 @@
 // A real broker, pods in cgroups as the kubelet names them, and clients in them.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -36,6 +37,8 @@ class BrokerProcessTest : public testing::Test {
   void WritePods();
   // A process in a new container of the pod, or in the cgroup `below` that container's.
   std::shared_ptr<ClientProcess> AddProcess(const PodRecord& pod, const std::string& below = "");
+  // Puts a process into a new container of the pod, or into the cgroup `below` that container's.
+  void Enter(ClientProcess& process, const PodRecord& pod, const std::string& below = "");
   // As AddProcess, connected, past its Hello.
   std::shared_ptr<ClientProcess> AddClient(const PodRecord& pod);
 
@@ -89,8 +92,9 @@ class BrokerProcessTest : public testing::Test {
   std::vector<std::shared_ptr<ClientProcess>> clients_;  // all that AddProcess() made
   std::optional<ChildProcess> broker_;
   int http_port_ = 0;
-  bool offers_share_resource_ = false;  // whether StartBroker() leaves share.ids alone
-  bool has_pods_file_ = true;           // whether StartBroker() sets pods.file
+  std::function<void()> before_broker_;  // in the broker's process, before it is executed
+  bool offers_share_resource_ = false;   // whether StartBroker() leaves share.ids alone
+  bool has_pods_file_ = true;            // whether StartBroker() sets pods.file
 };
 
 }  // namespace npu_ipc::broker

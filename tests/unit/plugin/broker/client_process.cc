@@ -2,12 +2,17 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <thread>
+#include <utility>
 
 #include "hal/base/unix_socket.h"
 #include "tests/fixtures/child_process.h"
@@ -23,9 +28,15 @@ enum Command : char {
   kSend = 's',
   kSendFromChild = 'f',
   kFlood = 'x',
+  kSendFromThread = 't',
+  kSendAs = 'a',
+  kExecute = 'e',
+  kFork = 'k',
+  kGive = 'g',
+  kTake = 'm',
   // Answers on the control socket: the command's own result, and what the broker sent.
   kDone = 'o',
-  kFailed = 'e',
+  kFailed = 'n',
   kPacket = 'p',
   kClosed = 'z',
 };
@@ -47,10 +58,12 @@ class Puppet {
  private:
   bool Obey() {
     char packet[kPacketBytes];
-    const ssize_t bytes = ::recv(control_, packet, sizeof(packet), 0);
-    if (bytes <= 0) return false;
+    Result<ReceivedMessage> command = ReceiveMessage(control_, packet, sizeof(packet));
+    if (!command.ok() || command->bytes == 0) return false;
     const char* body = packet + 1;
-    const auto body_bytes = static_cast<size_t>(bytes - 1);
+    const size_t body_bytes = command->bytes - 1;
+    UniqueFd passed;
+    if (!command->descriptors.empty()) passed = std::move(command->descriptors.front());
     bool good = true;
     switch (packet[0]) {
       case kConnect: {
@@ -82,8 +95,68 @@ class Puppet {
         }
         break;
       }
+      case kSendFromThread:
+        std::thread([&] {
+          good = ::send(broker_.get(), body, body_bytes, MSG_NOSIGNAL) >= 0;
+        }).join();
+        break;
+      case kSendAs:
+        good = SendAs(body, body_bytes);
+        break;
+      case kExecute:
+        good = Execute(body, body_bytes);
+        break;
+      case kFork:
+        good = Fork(body, std::move(passed));
+        break;
+      case kGive:
+        good = SendMessage(control_, &packet[0], 1, broker_.get()).ok();
+        return good;
+      case kTake:
+        broker_ = std::move(passed);
+        break;
     }
-    Report(good ? kDone : kFailed, nullptr, 0);
+    Report(good ? kDone : kFailed, &packet[0], 1);
+    return true;
+  }
+
+  bool SendAs(const char* body, size_t bytes) {
+    ucred sender = {0, ::getuid(), ::getgid()};
+    memcpy(&sender.pid, body, sizeof(sender.pid));
+    iovec part = {const_cast<char*>(body) + sizeof(sender.pid), bytes - sizeof(sender.pid)};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(sender))] = {};
+    msghdr header = {};
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = sizeof(control);
+    cmsghdr* const c = CMSG_FIRSTHDR(&header);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_CREDENTIALS;
+    c->cmsg_len = CMSG_LEN(sizeof(sender));
+    memcpy(CMSG_DATA(c), &sender, sizeof(sender));
+    return ::sendmsg(broker_.get(), &header, MSG_NOSIGNAL) >= 0;
+  }
+
+  // tail writes its input to the broker and then waits for more.
+  bool Execute(const char* packet, size_t bytes) {
+    const UniqueFd input(::memfd_create("packet", MFD_CLOEXEC));
+    if (::write(input.get(), packet, bytes) != static_cast<ssize_t>(bytes)) return false;
+    ::lseek(input.get(), 0, SEEK_SET);
+    ::dup2(input.get(), STDIN_FILENO);
+    ::dup2(broker_.get(), STDOUT_FILENO);
+    ::execlp("tail", "tail", "-c", "+1", "-f", "-", nullptr);
+    return false;
+  }
+
+  // The child goes on as a puppet of whoever has the other end of `control`.
+  bool Fork(const char* body, UniqueFd control) {
+    int namespaces;
+    memcpy(&namespaces, body, sizeof(namespaces));
+    if (namespaces != 0 && ::unshare(namespaces) != 0) return false;
+    const pid_t child = ::fork();
+    if (child != 0) return SendMessage(control.get(), &child, sizeof(child)).ok();
+    ::dup2(control.get(), control_);
     return true;
   }
 
@@ -121,6 +194,9 @@ ClientProcess::ClientProcess() {
   ::_exit(0);
 }
 
+ClientProcess::ClientProcess(pid_t pid, UniqueFd control)
+    : pid_(pid), control_(std::move(control)) {}
+
 ClientProcess::~ClientProcess() { Kill(); }
 
 void ClientProcess::Kill() {
@@ -130,17 +206,62 @@ void ClientProcess::Kill() {
   pid_ = -1;
 }
 
-void ClientProcess::Command(char command, const void* body, size_t bytes) {
+void ClientProcess::Command(char command, const void* body, size_t bytes, int passed_fd) {
   const auto* first = static_cast<const char*>(body);
   std::vector<char> packet(1, command);
   packet.insert(packet.end(), first, first + bytes);
-  [[maybe_unused]] const ssize_t ignored =
-      ::send(control_.get(), packet.data(), packet.size(), MSG_NOSIGNAL);
+  [[maybe_unused]] const npu_ipc::Status ignored =
+      SendMessage(control_.get(), packet.data(), packet.size(), passed_fd);
 }
 
 bool ClientProcess::Connect(const std::string& path) {
   Command(kConnect, path.data(), path.size());
-  return Done();
+  return Done(kConnect);
+}
+
+bool ClientProcess::SendAs(pid_t sender, const void* packet, size_t bytes) {
+  const auto* const number = reinterpret_cast<const char*>(&sender);
+  const auto* const first = static_cast<const char*>(packet);
+  std::vector<char> body(number, number + sizeof(sender));
+  body.insert(body.end(), first, first + bytes);
+  Command(kSendAs, body.data(), body.size());
+  return Done(kSendAs);
+}
+
+void ClientProcess::SendFromThread(const void* packet, size_t bytes) {
+  Command(kSendFromThread, packet, bytes);
+}
+
+void ClientProcess::Execute(const void* packet, size_t bytes) { Command(kExecute, packet, bytes); }
+
+std::unique_ptr<ClientProcess> ClientProcess::Fork(int namespaces) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return nullptr;
+  UniqueFd near_end(ends[0]), far_end(ends[1]);
+  Command(kFork, &namespaces, sizeof(namespaces), far_end.get());
+  far_end.Reset();
+  pid_t pid = -1;
+  if (::recv(near_end.get(), &pid, sizeof(pid), 0) != sizeof(pid)) return nullptr;
+  Done(kFork);
+  std::unique_ptr<ClientProcess> child(new ClientProcess(pid, std::move(near_end)));
+  child->Done(kFork);
+  return child;
+}
+
+UniqueFd ClientProcess::Socket() {
+  Command(kGive, "", 0);
+  for (;;) {
+    char report = 0;
+    Result<ReceivedMessage> given = ReceiveMessage(control_.get(), &report, 1);
+    if (!given.ok() || given->bytes == 0) return UniqueFd();
+    if (!given->descriptors.empty()) return std::move(given->descriptors.front());
+    if (report == kGive) return UniqueFd();
+  }
+}
+
+bool ClientProcess::Take(int socket) {
+  Command(kTake, "", 0, socket);
+  return Done(kTake);
 }
 
 void ClientProcess::Disconnect() { Command(kDisconnect, "", 0); }
@@ -157,10 +278,15 @@ void ClientProcess::Flood(const void* packet, size_t bytes, uint32_t count) {
   Command(kFlood, body.data(), body.size());
 }
 
-// The result of the command before; REQUIRES: nothing from the broker can be under way.
-bool ClientProcess::Done() {
-  char report = 0;
-  return ::recv(control_.get(), &report, 1, 0) == 1 && report == kDone;
+// The result of the last command of that kind; REQUIRES: no packet from the broker can be under way.
+bool ClientProcess::Done(char command) {
+  for (;;) {
+    char report[2] = {};
+    if (::recv(control_.get(), report, sizeof(report), 0) <= 0) return false;
+    if (report[0] == kPacket) return false;
+    // What else was told before: of commands that nobody waited for, of an end.
+    if (report[1] == command && report[0] != kClosed) return report[0] == kDone;
+  }
 }
 
 std::vector<char> ClientProcess::Receive() {

@@ -28,16 +28,34 @@ class ClientProcess {
   void Send(const void* packet, size_t bytes);
   // As Send(), from a child that it forks.
   void SendFromChild(const void* packet, size_t bytes);
+  void SendFromThread(const void* packet, size_t bytes);
+  // As Send(), with another process as its sender (SCM_CREDENTIALS); `sender` is a pid of this
+  // process' PID namespace. False where the kernel does not let it.
+  bool SendAs(pid_t sender, const void* packet, size_t bytes);
+  // Becomes another program, which holds the connection and sends the packet on it. Obeys nothing
+  // from then on.
+  void Execute(const void* packet, size_t bytes);
   // Sends the packet `count` times without reading what comes.
   void Flood(const void* packet, size_t bytes, uint32_t count);
   // The next packet from the broker; empty when the broker has closed, or after 30 seconds.
   std::vector<char> Receive();
 
+  // A child that holds the connection too, in new namespaces of these kinds (CLONE_NEW...). Only
+  // one of the two should be listened to: a message goes to one of them. Not from a child that has a
+  // PID namespace of its own: its children's pids are not ours.
+  std::unique_ptr<ClientProcess> Fork(int namespaces = 0);
+  // The connection, also for this process. Empty where there is none.
+  UniqueFd Socket();
+  // Has `socket` for its connection from now on.
+  bool Take(int socket);
+
+  // Killed, and reaped where it is this process' child.
   void Kill();
 
  private:
-  void Command(char command, const void* body, size_t bytes);
-  bool Done();
+  ClientProcess(pid_t pid, UniqueFd control);
+  void Command(char command, const void* body, size_t bytes, int passed_fd = -1);
+  bool Done(char command);
 
   pid_t pid_ = -1;
   UniqueFd control_;
