@@ -7,7 +7,6 @@ from cluster.kubectl import pod
 
 NAMESPACE = "npu-ipc"
 NAME = "npu-ipc-broker"
-USER = f"system:serviceaccount:{NAMESPACE}:{NAME}"
 _MANIFEST = pathlib.Path(__file__).resolve().parents[2] / "manifests/npu-ipc-broker-rbac.yaml"
 
 

@@ -41,11 +41,14 @@ class Kubectl:
     def exec(self, pod, *command):
         return self.run("exec", pod, "--", *command)
 
-    def may(self, user, verb, resource):
-        """Whether `user` has that right, in every namespace."""
-        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
-            "user": user, "resourceAttributes": {"verb": verb, **_resource(resource)}}}
-        return json.loads(self.run("create", "-o", "json", "-f", "-", stdin=json.dumps(review)))["status"]["allowed"]
+    def my_rights(self, namespace):
+        """What this user may do there: rules, as a role has them."""
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
+                  "spec": {"namespace": namespace}}
+        status = json.loads(self.run("create", "--validate=false", "-o", "json", "-f", "-", stdin=json.dumps(review)))["status"]
+        if status["incomplete"]:
+            raise KubectlError(f"rights are not told in full: {status}")
+        return status["resourceRules"]
 
     def delete_pod(self, name):
         """Returns when it is gone."""
@@ -90,11 +93,6 @@ class Kubectl:
                 watch.kill()
 
 
-def _resource(name):
-    resource, _, subresource = name.partition("/")
-    return {"resource": resource, "subresource": subresource}
-
-
 def _chunks(descriptor, end):
     """The text that can be read, as it comes."""
     decode = codecs.getincrementaldecoder("utf-8")().decode
@@ -120,7 +118,8 @@ def _documents(chunks):
             text = text[length:].lstrip()
 
 
-_FOREVER = ("sleep", "2147483647")
+# Ends at once when it is told to: as process 1, sleep would have to be killed.
+_FOREVER = ("sh", "-c", "trap 'exit 0' TERM; sleep 2147483647 & wait")
 
 
 def container(name, command=_FOREVER, resources=None):

@@ -21,6 +21,8 @@ class Node:
         self._logs = log_directory
         self._directory = pathlib.Path(directory)
         self._directory.mkdir()
+        self.static_pods = self._directory / "static-pods"  # manifests that the kubelet runs of its own accord
+        self.static_pods.mkdir()
         self.containerd = None
         self.kubelet = None
 
@@ -96,6 +98,7 @@ class Node:
             "makeIPTablesUtilChains": False, "resolvConf": str(self._directory / "resolv.conf"),
             "imageGCHighThresholdPercent": 100,
             "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+            "staticPodPath": str(self.static_pods), "fileCheckFrequency": "1s",
             "nodeStatusUpdateFrequency": "1s",  # how soon a device's health shows in allocatable
         }
 
