@@ -16,7 +16,8 @@ class Identity(ClusterTestCase):
     def assert_identified(self, name, in_container="main"):
         """As that pod, and not as another or none."""
         try:
-            said = self.kubectl.run("exec", name, "-c", in_container, "--", "npu-ipc-example", "importer", "--wait", "1")
+            said = self.kubectl.run("exec", name, "-c", in_container, "--",
+                                    "npu-ipc-example", "importer", "--wait", "1")
         except KubectlError as error:  # there is nothing to import
             said = str(error)
         self.assertIn(f" pod=default/{name} groups=weights", said)

@@ -69,7 +69,7 @@ def cgroup(prefix):
 
 @contextlib.contextmanager
 def interruptible():
-    """The first SIGINT, SIGTERM or SIGHUP ends the block as SystemExit does; what cleans up after that is left in peace."""
+    """The first SIGINT, SIGTERM or SIGHUP ends the block as SystemExit does; what cleans up then is left in peace."""
 
     def end(number, _):
         for each in _INTERRUPTS:

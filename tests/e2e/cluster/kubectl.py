@@ -45,7 +45,8 @@ class Kubectl:
         """What this user may do there: rules, as a role has them."""
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
                   "spec": {"namespace": namespace}}
-        status = json.loads(self.run("create", "--validate=false", "-o", "json", "-f", "-", stdin=json.dumps(review)))["status"]
+        answer = self.run("create", "--validate=false", "-o", "json", "-f", "-", stdin=json.dumps(review))
+        status = json.loads(answer)["status"]
         if status["incomplete"]:
             raise KubectlError(f"rights are not told in full: {status}")
         return status["resourceRules"]
