@@ -123,7 +123,6 @@ class Events(ClusterTestCase):
 
     def test_a_refusal_is_told_on_the_pod_once_however_often_it_happens(self):
         self.run_pod("misspelt", npus=1, annotations={f"{_PREFIX}group": "weights:owner"})
-        self.npus.know_pods(self.kubectl.pods())
         for _ in range(3):
             with self.assertRaises(KubectlError):
                 self.kubectl.exec("misspelt", "npu-ipc-example", "importer")
@@ -136,7 +135,6 @@ class Events(ClusterTestCase):
 
     def test_what_is_no_fault_of_the_annotations_is_not_told_on_the_pod(self):
         self.run_pod("early", npus=1, annotations={f"{_PREFIX}group": "weights"})
-        self.npus.know_pods(self.kubectl.pods())
         with self.assertRaises(KubectlError):
             self.kubectl.exec("early", "npu-ipc-example", "importer", "--wait", "1")
         events = self.kubectl.list("events", "--field-selector", "involvedObject.name=early,reason=ShareRefused")

@@ -24,7 +24,6 @@ class Identity(ClusterTestCase):
 
     def run_group_member(self, name, resources=None, **options):
         self.run_pod(name, resources={**_ONE, **(resources or {})}, annotations=_GROUP, **options)
-        self.npus.know_pods(self.kubectl.pods())
 
     def test_every_quality_of_service(self):
         requests = {"BestEffort": {}, "Burstable": {"memory": "64Mi"}, "Guaranteed": _CPU_AND_MEMORY}
@@ -58,7 +57,6 @@ class Identity(ClusterTestCase):
         self.addCleanup(manifest.unlink)
         manifest.write_text(json.dumps(pod("static", resources=_ONE, annotations=_GROUP)))
         self.kubectl.wait_for_phase(name, "Running")
-        self.npus.know_pods(self.kubectl.pods())
         self.assert_identified(name)
 
     def test_a_pod_made_again_under_its_name_is_another(self):

@@ -1,13 +1,12 @@
 """The simulated NPUs of the node, and this build's daemons beside the kubelet."""
 
-import json
 import os
 import pathlib
 import shutil
 import subprocess
 
-import metrics
-from cluster.process import Daemon, wait_until
+import broker_http
+from cluster.process import Daemon
 
 RESOURCE = "huawei.com/Ascend910B"
 SHARE = "npu-ipc.io/share"
@@ -29,7 +28,6 @@ class Npus:
         self._logs = log_directory
         self._node = node
         self._kubeconfig = kubeconfig
-        self._pods_file = pathlib.Path("/run/npu-pods/pods.json")
         self.driver = None
         self.plugin = None
         self.broker = None
@@ -37,7 +35,6 @@ class Npus:
     def start(self):
         """Eight 910B. Returns when the driver serves; the daemons may still be at it."""
         shutil.copytree(self._vendor_libraries, _DRIVER / "lib64")
-        self.know_pods({"apiVersion": "v1", "kind": "List", "items": []})
         os.makedirs(os.path.dirname(_VIEW), mode=0o700)
         self._start_driver("910b")
         self.broker = Daemon("npu-ipc-broker", self._broker_command(self._node), self._logs).start()
@@ -57,8 +54,8 @@ class Npus:
 
     def _broker_command(self, node):
         return [str(part) for part in (
-            self._programs / "npu-ipc-broker", "--pods-file", self._pods_file, "--http-listen-address", _HTTP,
-            "--device-view-socket", _VIEW, "--cluster-kubeconfig", self._kubeconfig, "--node-name", node)]
+            self._programs / "npu-ipc-broker", "--http-listen-address", _HTTP, "--device-view-socket", _VIEW,
+            "--cluster-kubeconfig", self._kubeconfig, "--node-name", node)]
 
     def _plugin_command(self, *options):
         return [str(part) for part in (
@@ -78,25 +75,22 @@ class Npus:
         self.plugin.command = self._plugin_command(*options)
         self.plugin.start()
 
+    def problems(self):
+        """Why the broker is not ready, by its parts."""
+        return broker_http.problems(_HTTP)
+
     def holders(self):
         """Who has which devices, by the broker's metrics."""
-        return metrics.holders(_HTTP)
+        return broker_http.holders(_HTTP)
 
     def registrations(self, resource):
         """How often the kubelet accepted it since the daemon that serves it started."""
-        return metrics.registrations(_HTTP, resource)
+        return broker_http.registrations(_HTTP, resource)
 
     def control(self, *arguments):
         """npu-sim-control: health and faults of the simulated devices."""
         subprocess.run([self._programs / "npu-sim-control", "--socket", _CONTROL, *arguments], check=True,
                        stdout=subprocess.DEVNULL)
-
-    def know_pods(self, pods):
-        """What the broker knows of the pods from now on."""
-        self._pods_file.parent.mkdir(exist_ok=True)
-        fresh = self._pods_file.with_suffix(".new")
-        fresh.write_text(json.dumps(pods))
-        fresh.rename(self._pods_file)
 
 
 def wait_for_allocatable(kubectl, node, resource, count):

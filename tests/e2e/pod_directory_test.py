@@ -1,11 +1,18 @@
 """What the broker knows of pods, and from when on, with a real API server."""
 
+import json
+import pathlib
+
 import environment
 import pod_program
+from cluster.kubectl import KubectlError, pod
+from cluster.process import wait_until
 from cluster_test_case import ClusterTestCase
 from npus import RESOURCE
 
-_GROUP = {"npu-ipc.io/group": "weights"}
+_KEY = "npu-ipc.io/group"
+_GROUP = {_KEY: "weights"}
+_ONE = {RESOURCE: 1}
 
 
 class PodDirectoryTestCase(ClusterTestCase):
@@ -14,9 +21,84 @@ class PodDirectoryTestCase(ClusterTestCase):
         super().setUp()
         self.control_plane = environment.control_plane
 
-    def run_program(self, name, role, annotations):
-        self.create_pod(pod_program.manifest(name, role, annotations=annotations, resources={RESOURCE: 1}))
+    def run_program(self, name, role, annotations=None):
+        self.create_pod(pod_program.manifest(name, role, annotations=annotations or _GROUP, resources=_ONE))
         return pod_program.PodProgram(self.node, self.kubectl.wait_for_phase(name, "Running"))
+
+    def publish(self, name="exporter"):
+        """A pod that has published the region `example`."""
+        exporter = self.run_program(name, "exporter")
+        exporter.step()
+        exporter.wait_for("published")
+        return exporter
+
+    def attach(self, importer):
+        """From its start on."""
+        for words in ("devices", "attached"):
+            importer.step()
+            importer.wait_for(words)
+
+    def use(self, exporter, importer):
+        """What is attached, until both have taken leave of it."""
+        for program, words in ((importer, "read"), (importer, "wrote"), (exporter, "verified")):
+            program.step()
+            program.wait_for(words)
+        exporter.step()
+        importer.wait_for("asked to detach")
+        importer.step()
+        importer.wait_for("detached")
+        exporter.wait_for("withdrawn")
+
+    def check_that_pods_share(self):
+        exporter = self.publish()
+        importer = self.run_program("importer", "importer")
+        self.attach(importer)
+        self.use(exporter, importer)
+
+    def says(self, name):
+        """What the broker takes a new process of that pod for."""
+        try:
+            return self.kubectl.exec(name, "npu-ipc-example", "importer", "--wait", "1")
+        except KubectlError as error:
+            return str(error)
+
+    def wait_until_it_says(self, name, words):
+        def said():
+            if words in (text := self.says(name)):
+                return True
+            raise LookupError(text)
+
+        wait_until(said, f"a process of pod {name} to be told '{words}'")
+
+
+class Annotations(PodDirectoryTestCase):
+    """Of pods that run."""
+
+    def test_added_and_taken_away(self):
+        self.run_pod("late", npus=1)
+        self.wait_until_it_says("late", "NPU_IPC_NO_GROUP")
+        self.kubectl.run("annotate", "pod", "late", f"{_KEY}=weights")
+        self.wait_until_it_says("late", "groups=weights")
+        self.kubectl.run("annotate", "pod", "late", f"{_KEY}-")
+        self.wait_until_it_says("late", "NPU_IPC_NO_GROUP")
+
+    def test_changed_to_another_group(self):
+        self.publish()
+        self.run_pod("mover", npus=1, annotations={_KEY: "gradients"})
+        self.wait_until_it_says("mover", "groups=gradients")
+        self.assertNotIn("attached", self.says("mover"))
+        self.kubectl.run("annotate", "--overwrite", "pod", "mover", f"{_KEY}=weights")
+        self.wait_until_it_says("mover", "attached")
+
+    def test_changed_to_what_is_not_accepted(self):
+        self.run_pod("worse", npus=1, annotations=_GROUP)
+        self.wait_until_it_says("worse", "groups=weights")
+        self.kubectl.run("annotate", "--overwrite", "pod", "worse", f"{_KEY}=weights:owner")
+        self.wait_until_it_says("worse", "NPU_IPC_BAD_ANNOTATION")
+        self.wait_for_event("Pod", "worse", "ShareRefused", lambda event: "owner" in event["message"])
+
+
+class ApiServerAway(PodDirectoryTestCase):
 
     def stop_api_server(self):
         self.control_plane.stop_api_server()
@@ -26,23 +108,58 @@ class PodDirectoryTestCase(ClusterTestCase):
         if not self.control_plane.api_server.running():
             self.control_plane.start_api_server()
 
-
-class ApiServerAway(PodDirectoryTestCase):
-
     def test_known_pods_go_on_sharing(self):
-        exporter = self.run_program("exporter", "exporter", _GROUP)
-        importer = self.run_program("importer", "importer", _GROUP)
-        self.npus.know_pods(self.kubectl.pods())
-        exporter.step()
-        exporter.wait_for("published")
-        importer.step()
-        importer.wait_for("devices")
+        exporter = self.publish()
+        importer = self.run_program("importer", "importer")
+        importer.wait_for("identified")
         self.stop_api_server()
-        for program, words in ((importer, "attached"), (importer, "read"), (importer, "wrote"), (exporter, "verified"),
-                               (exporter, ""), (importer, "detached")):
-            program.step()
-            program.wait_for(words)
-        exporter.wait_for("withdrawn")
+        self.attach(importer)
+        self.use(exporter, importer)
         self.start_api_server()
         for name in ("exporter", "importer"):
             self.kubectl.wait_for_phase(name, "Succeeded")
+
+    def test_a_pod_that_nobody_knows_is_refused_with_the_reason(self):
+        name = f"unknown-{self.node.name}"
+        manifest = self.node.static_pods / "unknown.json"
+        self.addCleanup(self.kubectl.delete_pod, name)
+        self.stop_api_server()
+        self.addCleanup(manifest.unlink)
+        manifest.write_text(json.dumps(pod("unknown", ["npu-ipc-example", "importer", "--wait", "1"], _ONE, _GROUP)))
+
+        def reason():
+            (log,) = pathlib.Path("/var/log/pods").glob(f"default_{name}_*/main/0.log")
+            return log.read_text()
+
+        said = wait_until(reason, "the process of the pod to be refused")
+        self.assertIn("NPU_IPC_UNKNOWN_POD", said)
+        self.assertIn("cannot connect", said)
+
+    def test_the_watch_goes_on_where_its_version_is_forgotten(self):
+        lists = self.npus.broker.log.read_text().count("listed pods")
+        self.kubectl.run("annotate", "--overwrite", "node", self.node.name, "e2e=1")
+        self.stop_api_server()
+        self.control_plane.compact()
+        self.start_api_server()
+        self.check_that_pods_share()
+        self.assertGreater(self.npus.broker.log.read_text().count("listed pods"), lists)
+
+    def test_a_token_that_was_replaced(self):
+        self.account.rotate()
+        self.stop_api_server()  # a watch that is open goes on with the token that it was opened with
+        self.start_api_server()
+        self.check_that_pods_share()
+
+    def test_a_broker_that_starts_meanwhile_admits_nobody(self):
+        known = self.run_program("known", "importer")
+        known.step()
+        known.wait_for("devices")
+        self.stop_api_server()
+        self.npus.restart_broker()
+        known.step()
+        known.wait_for("NPU_IPC_UNKNOWN_POD")
+        known.wait_for("cannot connect")
+        self.assertIn("pods", self.npus.problems())
+        self.start_api_server()
+        wait_until(lambda: not self.npus.problems(), "the broker to be ready")
+        self.check_that_pods_share()

@@ -18,13 +18,11 @@ class Sharing(ClusterTestCase):
         group = {"npu-ipc.io/group": "weights"}
         self.run_example("exporter", "exporter", group)
         self.run_example("importer", "importer", group)
-        self.npus.know_pods(self.kubectl.pods())
         ended = [self.kubectl.wait_for_phase(name, "Succeeded", "Failed") for name in ("exporter", "importer")]
         self.assertEqual([pod["status"]["phase"] for pod in ended], ["Succeeded"] * 2, self.logs("exporter", "importer"))
 
     def test_a_pod_without_the_annotation_gets_nothing(self):
         self.run_example("stranger", "importer", {})
-        self.npus.know_pods(self.kubectl.pods())
         ended = self.kubectl.wait_for_phase("stranger", "Succeeded", "Failed")
         self.assertEqual(ended["status"]["phase"], "Failed")
         self.assertIn("group", self.logs("stranger"))

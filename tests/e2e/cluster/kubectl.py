@@ -55,9 +55,6 @@ class Kubectl:
         """Returns when it is gone."""
         self.run("delete", "pod", name, "--ignore-not-found", "--grace-period=1", "--wait=true")
 
-    def pods(self):
-        return json.loads(self.run("get", "pods", "-A", "-o", "json"))
-
     def wait_for(self, kind, fields, condition, what, *options):
         """The first object of `kind` that `condition` takes, of those that the field selector `fields` selects; it
         need not be there yet. What `condition` raises counts as not yet."""
