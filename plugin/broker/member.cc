@@ -1,5 +1,6 @@
 #include "plugin/broker/member.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace npu_ipc::broker {
@@ -9,20 +10,27 @@ Refusal FromPolicy(const Status& status) {
   switch (status.code()) {
     case StatusCode::kNotFound:
       return {wire::Status::kNoGroup, status.message()};
-    case StatusCode::kUnimplemented:
-      return {wire::Status::kUnsupported, status.message()};
     default:
       return {wire::Status::kBadAnnotation, status.message()};
   }
 }
 
-std::string GroupNames(const pods::SharePolicy& policy) {
-  std::string names;
-  for (const pods::Membership& membership : policy.groups) {
-    names += (names.empty() ? "" : ", ") + membership.group;
-  }
-  return names;
+// What is asked for must hold: nobody is admitted on terms that nobody keeps.
+std::optional<Refusal> NotEnforcedYet(const pods::Pod& pod, const pods::SharePolicy& policy) {
+  const bool foreign =
+      std::any_of(policy.groups.begin(), policy.groups.end(),
+                  [&](const pods::Membership& m) { return m.group.owner != pod.pod_namespace; });
+  const char* what = foreign                                       ? "another namespace's group"
+                     : policy.max_bytes                            ? "npu-ipc.io/max-bytes"
+                     : policy.revoke == pods::RevokeMode::kRotate  ? "npu-ipc.io/revoke: rotate"
+                     : policy.inject == pods::InjectMode::kPreload ? "npu-ipc.io/inject: preload"
+                                                                   : nullptr;
+  if (what == nullptr) return std::nullopt;
+  return Refusal{wire::Status::kUnsupported,
+                 "pod " + pods::FullName(pod) + ": " + std::string(what) + " is not supported yet"};
 }
+
+GroupKey ToKey(const pods::GroupId& group) { return {group.owner, group.name}; }
 
 }  // namespace
 
@@ -53,6 +61,7 @@ std::variant<const pods::SharePolicy*, Refusal> Member::Policy() {
                        (state.problem.empty() ? "" : "; " + state.problem) + ")"};
   }
   if (!policy_.ok()) return FromPolicy(policy_.status());
+  if (auto refusal = NotEnforcedYet(*pod_, *policy_)) return *refusal;
   return &policy_.value();
 }
 
@@ -60,26 +69,26 @@ std::variant<GroupKey, Refusal> Member::Resolve(std::string_view group) {
   const auto policy = Policy();
   if (const auto* refusal = std::get_if<Refusal>(&policy)) return *refusal;
   const pods::SharePolicy& shares = *std::get<const pods::SharePolicy*>(policy);
-  if (group.empty() && shares.groups.size() == 1) {
-    return GroupKey{pod_->pod_namespace, shares.groups.front().group};
-  }
+  if (group.empty() && shares.groups.size() == 1) return ToKey(shares.groups.front().group);
   if (group.empty()) {
-    return Refusal{wire::Status::kNotInGroup, "pod " + pods::FullName(*pod_) +
-                                                  " is in several groups (" + GroupNames(shares) +
-                                                  "): name the one that is meant"};
-  }
-  if (shares.Find(group) == nullptr) {
     return Refusal{wire::Status::kNotInGroup,
-                   "pod " + pods::FullName(*pod_) + " is not in group '" + std::string(group) +
-                       "'; its npu-ipc.io/group annotation names " + GroupNames(shares)};
+                   "pod " + pods::FullName(*pod_) + " is in several groups (" +
+                       pods::GroupNames(*pod_, shares) + "): name the one that is meant"};
   }
-  return GroupKey{pod_->pod_namespace, std::string(group)};
+  const std::optional<pods::GroupId> id = pods::ParseGroupId(group, pod_->pod_namespace);
+  if (!id || shares.Find(*id) == nullptr) {
+    return Refusal{wire::Status::kNotInGroup, "pod " + pods::FullName(*pod_) +
+                                                  " is not in group '" + std::string(group) +
+                                                  "'; its npu-ipc.io/group annotation names " +
+                                                  pods::GroupNames(*pod_, shares)};
+  }
+  return ToKey(*id);
 }
 
 std::optional<Refusal> Member::CheckRight(const GroupKey& group, ShareRight right) {
-  const auto resolved = Resolve(group.name);
+  const auto resolved = Resolve(group.Text());
   if (const auto* refusal = std::get_if<Refusal>(&resolved)) return *refusal;
-  const pods::Role role = policy_->Find(group.name)->role;
+  const pods::Role role = policy_->Find({group.pod_namespace, group.name})->role;
   const bool allowed = right == ShareRight::kExport ? pods::MayExport(role) : pods::MayImport(role);
   if (allowed) return std::nullopt;
   const std::string needed = right == ShareRight::kExport ? "exporter" : "importer";

@@ -12,10 +12,11 @@ namespace {
 
 using wire::MessageType;
 
-std::string GroupsText(const pods::SharePolicy& policy, size_t capacity) {
+std::string GroupsText(const pods::Pod& pod, const pods::SharePolicy& policy, size_t capacity) {
   std::string text;
   for (const pods::Membership& membership : policy.groups) {
-    const std::string entry = (text.empty() ? "" : ",") + membership.group + ":" +
+    const std::string entry = (text.empty() ? "" : ",") +
+                              pods::GroupText(membership.group, pod.pod_namespace) + ":" +
                               std::string(pods::RoleName(membership.role));
     if (text.size() + entry.size() >= capacity) break;
     text += entry;
@@ -187,7 +188,7 @@ void Session::SendWelcome(const pods::Pod& pod, const pods::SharePolicy& policy)
   PutText(welcome.pod_uid, pod.uid);
   PutText(welcome.container_id, container_->container_id);
   PutText(welcome.container_name, pods::ContainerName(pod, container_->container_id));
-  PutText(welcome.groups, GroupsText(policy, sizeof(welcome.groups)));
+  PutText(welcome.groups, GroupsText(pod, policy, sizeof(welcome.groups)));
   PutText(welcome.broker_version, NPU_IPC_VERSION);
   connection_->Send(&welcome, sizeof(welcome));
 }

@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <cassert>
 #include <charconv>
+#include <optional>
 #include <utility>
 
 #include <CLI/CLI.hpp>
 
 #include "plugin/config/config_file.h"
+#include "plugin/config/quantity.h"
 
 extern char** environ;
 
@@ -19,6 +21,7 @@ namespace {
 
 using nlohmann::json;
 
+constexpr char kUnlimited[] = "unlimited";
 constexpr char kNodeNameKey[] = "node.name";
 constexpr char kNodeNameVariable[] = "NODE_NAME";  // of Kubernetes' manifests, by convention
 
@@ -234,6 +237,29 @@ void Options::Add(const std::string& key, const std::string& description, Durati
   };
   option.set_json = JsonText(option.set_text, option.accepted);
   option.get = [value] { return json(FormatDuration(*value)); };
+  AddOption(std::move(option), value);
+}
+
+void Options::AddBytes(const std::string& key, const std::string& description, uint64_t* value) {
+  Option option;
+  option.key = key;
+  option.description = description;
+  option.accepted = std::string(kQuantityForm) + ", or " + kUnlimited;
+  option.set_text = [value, accepted = option.accepted](const std::string& text) {
+    const std::optional<uint64_t> bytes =
+        text == kUnlimited ? kUnlimitedBytes : ParseQuantity(text);
+    if (!bytes) return Refuse(accepted);
+    *value = *bytes;
+    return Status::Ok();
+  };
+  option.set_json = [set_text = option.set_text, accepted = option.accepted](const json& in) {
+    if (in.is_number_integer()) return set_text(in.dump());
+    if (!in.is_string()) return Refuse(accepted);
+    return set_text(in.get<std::string>());
+  };
+  option.get = [value] {
+    return json(*value == kUnlimitedBytes ? kUnlimited : FormatQuantity(*value));
+  };
   AddOption(std::move(option), value);
 }
 

@@ -56,6 +56,8 @@ class Options {
   // Written "500ms", "30s", "5m", "1h"; refused outside [minimum, maximum].
   void Add(const std::string& key, const std::string& description, Duration* value,
            Duration minimum, Duration maximum);
+  // Bytes, as ParseQuantity() reads them (quantity.h); "unlimited" is kUnlimitedBytes.
+  void AddBytes(const std::string& key, const std::string& description, uint64_t* value);
   // One of `accepted`.
   void AddChoice(const std::string& key, const std::string& description, std::string* value,
                  std::vector<std::string> accepted);

@@ -1,109 +1,70 @@
 #include "plugin/pods/policy.h"
 
 #include <algorithm>
-#include <optional>
 #include <utility>
+
+#include "plugin/config/quantity.h"
+#include "plugin/pods/group_annotation.h"
+#include "plugin/pods/names.h"
 
 namespace npu_ipc::pods {
 namespace {
 
-constexpr size_t kMaxGroups = 32;
-constexpr size_t kMaxGroupNameBytes = 127;  // runtime/protocol/wire.h: kNameBytes with its NUL
-
-constexpr std::string_view kNotSupportedYet[] = {"allow-namespaces", "max-bytes", "revoke"};
-
-std::string_view Trim(std::string_view text) {
-  constexpr std::string_view kSpaces = " \t\r\n";
-  const size_t first = text.find_first_not_of(kSpaces);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kSpaces) - first + 1);
-}
-
-bool IsAlphanumeric(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
-// The characters of a label's value, so that one can become part of a name.
-bool IsGroupName(std::string_view name) {
-  return !name.empty() && name.size() <= kMaxGroupNameBytes && IsAlphanumeric(name.front()) &&
-         IsAlphanumeric(name.back()) && std::all_of(name.begin(), name.end(), [](char c) {
-           return IsAlphanumeric(c) || c == '-' || c == '_' || c == '.';
-         });
-}
-
-std::optional<Role> ParseRole(std::string_view text) {
-  for (const Role role : {Role::kExporter, Role::kImporter, Role::kBoth}) {
-    if (text == RoleName(role)) return role;
-  }
-  return std::nullopt;
-}
-
-Status Invalid(std::string_view entry, std::string_view problem) {
+Status NotAccepted(std::string_view value, std::string_view accepted) {
   return {StatusCode::kInvalidArgument,
-          "entry '" + std::string(entry) + "' " + std::string(problem) +
-              "; accepted: name[:role], comma-separated, role exporter, importer or both"};
+          "value " + Quoted(value) + "; accepted: " + std::string(accepted)};
 }
 
-Status NotSupportedYet(std::string_view what) {
-  return {StatusCode::kUnimplemented, std::string(what) + " is not supported yet"};
+template <class T>
+Status Store(Result<T> parsed, T* value) {
+  if (!parsed.ok()) return parsed.status();
+  *value = std::move(parsed).value();
+  return Status::Ok();
 }
 
-Result<Membership> ParseMembership(std::string_view entry) {
-  if (entry.empty()) return Invalid(entry, "is empty");
-  if (entry.find("$(") != std::string_view::npos) {
-    return NotSupportedYet("entry '" + std::string(entry) + "': $(labels['KEY'])");
-  }
-  if (entry.find('/') != std::string_view::npos) {
-    return NotSupportedYet("entry '" + std::string(entry) + "': another namespace's group");
-  }
-  const size_t colon = entry.find(':');
-  const std::string_view name = Trim(entry.substr(0, colon));
-  if (!IsGroupName(name)) {
-    return Invalid(entry,
-                   "has no good group name (1 to 127 letters, digits, '-', '_' or '.', a letter or "
-                   "digit first and last)");
-  }
-  Membership membership{std::string(name), Role::kBoth};
-  if (colon != std::string_view::npos) {
-    const std::optional<Role> role = ParseRole(Trim(entry.substr(colon + 1)));
-    if (!role) return Invalid(entry, "has an unknown role");
-    membership.role = *role;
-  }
-  return membership;
+Status TakeGroups(std::string_view value, const Pod& pod, SharePolicy* policy) {
+  return Store(ParseGroups(value, pod), &policy->groups);
 }
 
-Result<SharePolicy> ParseGroups(std::string_view value) {
-  SharePolicy policy;
-  for (;;) {
-    const size_t comma = value.find(',');
-    const std::string_view entry = Trim(value.substr(0, comma));
-    Result<Membership> membership = ParseMembership(entry);
-    if (!membership.ok()) return membership.status();
-    if (policy.Find(membership->group) != nullptr) {
-      return Invalid(entry, "names a group that an entry before it has");
-    }
-    policy.groups.push_back(std::move(membership).value());
-    if (policy.groups.size() > kMaxGroups) {
-      return Status(StatusCode::kInvalidArgument,
-                    "more than " + std::to_string(kMaxGroups) + " groups");
-    }
-    if (comma == std::string_view::npos) return policy;
-    value.remove_prefix(comma + 1);
-  }
+Status TakeAllowedNamespaces(std::string_view value, const Pod& pod, SharePolicy* policy) {
+  return Store(ParseAllowedNamespaces(value, pod), &policy->allowed_namespaces);
 }
 
-// Everything of ours but `group`.
-Status CheckOther(std::string_view name, std::string_view value) {
-  if (std::find(std::begin(kNotSupportedYet), std::end(kNotSupportedYet), name) !=
-      std::end(kNotSupportedYet)) {
-    return NotSupportedYet("it");
-  }
-  if (name == "inject") {
-    if (value == "library") return Status::Ok();
-    if (value == "preload") return NotSupportedYet("'preload'");
-    return {StatusCode::kInvalidArgument,
-            "value '" + std::string(value) + "'; accepted: library or preload"};
-  }
+Status TakeMaxBytes(std::string_view value, const Pod&, SharePolicy* policy) {
+  policy->max_bytes = config::ParseQuantity(Trimmed(value));
+  return policy->max_bytes ? Status::Ok() : NotAccepted(value, config::kQuantityForm);
+}
+
+Status TakeRevoke(std::string_view value, const Pod&, SharePolicy* policy) {
+  const std::string_view mode = Trimmed(value);
+  if (mode != "notify" && mode != "rotate") return NotAccepted(value, "notify or rotate");
+  policy->revoke = mode == "rotate" ? RevokeMode::kRotate : RevokeMode::kNotify;
+  return Status::Ok();
+}
+
+Status TakeInject(std::string_view value, const Pod&, SharePolicy* policy) {
+  const std::string_view mode = Trimmed(value);
+  if (mode != "library" && mode != "preload") return NotAccepted(value, "library or preload");
+  policy->inject = mode == "preload" ? InjectMode::kPreload : InjectMode::kLibrary;
+  return Status::Ok();
+}
+
+struct Annotation {
+  std::string_view name;  // after the prefix
+  Status (*take)(std::string_view value, const Pod& pod, SharePolicy* policy);
+};
+
+constexpr Annotation kAnnotations[] = {{"group", TakeGroups},
+                                       {"allow-namespaces", TakeAllowedNamespaces},
+                                       {"max-bytes", TakeMaxBytes},
+                                       {"revoke", TakeRevoke},
+                                       {"inject", TakeInject}};
+
+Status TakeAnnotation(std::string_view name, std::string_view value, const Pod& pod,
+                      SharePolicy* policy) {
+  const auto* const known = std::find_if(std::begin(kAnnotations), std::end(kAnnotations),
+                                         [&](const Annotation& a) { return a.name == name; });
+  if (known != std::end(kAnnotations)) return known->take(value, pod, policy);
   return {StatusCode::kInvalidArgument,
           "there is no such annotation; there are group, allow-namespaces, max-bytes, revoke and "
           "inject"};
@@ -126,32 +87,56 @@ std::string_view RoleName(Role role) {
 bool MayExport(Role role) { return role != Role::kImporter; }
 bool MayImport(Role role) { return role != Role::kExporter; }
 
-const Membership* SharePolicy::Find(std::string_view group) const {
+const Membership* SharePolicy::Find(const GroupId& group) const {
   const auto found = std::find_if(groups.begin(), groups.end(),
                                   [&](const Membership& m) { return m.group == group; });
   return found == groups.end() ? nullptr : &*found;
 }
 
+const AllowedNamespace* SharePolicy::FindAllowed(std::string_view pod_namespace) const {
+  const auto found =
+      std::find_if(allowed_namespaces.begin(), allowed_namespaces.end(),
+                   [&](const AllowedNamespace& a) { return a.name == pod_namespace; });
+  return found == allowed_namespaces.end() ? nullptr : &*found;
+}
+
 Result<SharePolicy> ParsePolicy(const Pod& pod) {
+  SharePolicy policy;
   for (auto it = pod.annotations.lower_bound(std::string(kAnnotationPrefix));
        it != pod.annotations.end() && it->first.starts_with(kAnnotationPrefix); ++it) {
-    if (it->first == kGroupAnnotation) continue;
     const std::string_view name = std::string_view(it->first).substr(kAnnotationPrefix.size());
-    if (Status checked = CheckOther(name, it->second); !checked.ok()) {
-      return checked.WithContext("pod " + FullName(pod) + ", annotation " + it->first);
+    if (Status taken = TakeAnnotation(name, it->second, pod, &policy); !taken.ok()) {
+      return taken.WithContext("pod " + FullName(pod) + ", annotation " + it->first);
     }
   }
-  const auto group = pod.annotations.find(std::string(kGroupAnnotation));
-  if (group == pod.annotations.end()) {
+  if (policy.groups.empty()) {
     return Status(StatusCode::kNotFound,
                   "pod " + FullName(pod) + " has no npu-ipc.io/group annotation; add one (" +
                       std::string(kGroupAnnotation) + ": NAME) to the pods that share");
   }
-  Result<SharePolicy> policy = ParseGroups(group->second);
-  if (!policy.ok()) {
-    return policy.status().WithContext("pod " + FullName(pod) + ", annotation " + group->first);
-  }
   return policy;
+}
+
+std::optional<GroupId> ParseGroupId(std::string_view text, std::string_view pod_namespace) {
+  GroupId group{std::string(pod_namespace), std::string(text)};
+  if (const size_t slash = text.find('/'); slash != std::string_view::npos) {
+    group = {std::string(text.substr(0, slash)), std::string(text.substr(slash + 1))};
+    if (!IsNamespaceName(group.owner)) return std::nullopt;
+  }
+  if (!IsGroupName(group.name)) return std::nullopt;
+  return group;
+}
+
+std::string GroupText(const GroupId& group, std::string_view pod_namespace) {
+  return group.owner == pod_namespace ? group.name : group.Text();
+}
+
+std::string GroupNames(const Pod& pod, const SharePolicy& policy) {
+  std::string names;
+  for (const Membership& membership : policy.groups) {
+    names += (names.empty() ? "" : ", ") + GroupText(membership.group, pod.pod_namespace);
+  }
+  return names;
 }
 
 }  // namespace npu_ipc::pods
