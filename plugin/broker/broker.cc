@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "hal/base/posix_error.h"
+#include "hal/base/process.h"
 #include "plugin/broker/share_resource.h"
 #include "plugin/device_view/device_metrics.h"
 #include "plugin/injection/injected_library.h"
@@ -78,6 +79,7 @@ Status Broker::Open() {
       pods::FilePodDirectory::Open(*loop_, settings_.pods_file);
   if (!pods.ok()) return pods.status().WithContext("pods.file");
   pods_ = std::move(pods).value();
+  rights_ = std::make_unique<PodRights>(*pods_, settings_.policy);
   pods_->OnChange([this](const std::vector<std::string>& changed) { OnPodsChanged(changed); });
   UpdateReadiness();
 
@@ -224,9 +226,13 @@ void Broker::ReadSettingsAgain() {
     spdlog::error("the settings stay as they are: reason={}", next.status().message());
     return;
   }
+  const bool same_policy = next->policy == settings_.policy;
   settings_ = *next;
   config::SetLogLevel(settings_.log);
   shares_.SetLimits(settings_.Limits());
+  if (same_policy) return;
+  shares_.AllRightsChanged();
+  ArmDeadline();
 }
 
 void Broker::AcceptAll() {
@@ -244,7 +250,7 @@ void Broker::AcceptAll() {
     const SessionId id = next_session_++;
     SessionHost& host = *this;
     auto session = std::make_unique<Session>(
-        id, SessionServices{*loop_, shares_, *pods_, metrics_, settings_}, host);
+        id, SessionServices{*loop_, shares_, *pods_, *rights_, metrics_, settings_}, host);
     Session& started = *session;
     sessions_.emplace(id, std::move(session));
     started.Start(std::move(socket).value());
@@ -259,6 +265,11 @@ void Broker::OnPodsChanged(const std::vector<std::string>& changed_uids) {
     const std::vector<SessionId> sessions(waiting->second.begin(), waiting->second.end());
     for (const SessionId session : sessions) sessions_.at(session)->OnPodChanged();
   }
+  // After all of them: a right may be of two pods.
+  const std::set<std::string> owners = rights_->OnPodsChanged(changed_uids);
+  for (const std::string& uid : changed_uids) shares_.RightsChanged(uid);
+  for (const std::string& owner_namespace : owners) shares_.GuestRightsChanged(owner_namespace);
+  ArmDeadline();
 }
 
 void Broker::UpdateReadiness() {
@@ -289,6 +300,26 @@ void Broker::Send(ClientId client, const void* message, size_t bytes) {
 
 bool Broker::ProcessAlive(ClientId client) { return clients_.at(client)->ProcessAlive(); }
 
+bool Broker::ProcessRuns(const ProcessKey& process) {
+  const Result<uint64_t> started = ProcessStartTime(process.pid);
+  return started.ok() && *started == process.start_time_ticks;
+}
+
+std::optional<Refusal> Broker::CheckShare(const std::string& exporter, const std::string& importer,
+                                          const GroupKey& group) {
+  return rights_->CheckShare(exporter, importer, group);
+}
+
+std::optional<Refusal> Broker::CheckExport(const std::string& pod, uint64_t bytes,
+                                           const pods::ExportUsage& of_pod,
+                                           const pods::ExportUsage& of_node) {
+  return rights_->CheckExport(pod, bytes, of_pod, of_node);
+}
+
+std::optional<pods::RevokeMode> Broker::RevokeModeOf(const std::string& pod) {
+  return rights_->RevokeModeOf(pod);
+}
+
 std::optional<Refusal> Broker::CheckRight(ClientId client, const GroupKey& group,
                                           ShareRight right) {
   return clients_.at(client)->CheckRight(group, right);
@@ -300,6 +331,10 @@ device_view::Reach Broker::ReachBetween(uint32_t device_a, uint32_t device_b) {
 
 void Broker::OnRefused(ClientId client, const Refusal& refusal) {
   clients_.at(client)->OnRefused(refusal);
+}
+
+void Broker::OnRevoked(ClientId client, const Refusal& reason) {
+  clients_.at(client)->OnRevoked(reason);
 }
 
 void Broker::Forget(ClientId client) { clients_.at(client)->OnForgotten(); }
@@ -332,6 +367,10 @@ void Broker::OnEnded(SessionId session) {
 
 void Broker::OnRefused(const pods::Pod& pod, const Refusal& refusal) {
   if (reporter_) reporter_->OnRefused(pod, refusal);
+}
+
+void Broker::OnRevoked(const pods::Pod& pod, const Refusal& reason) {
+  if (reporter_) reporter_->OnRevoked(pod, reason);
 }
 
 void Broker::OnInvisiblePeer() {

@@ -210,6 +210,21 @@ Decoded DecodeBody(const void* packet, size_t bytes, const wire::MessageHeader& 
   }
 }
 
+Status StatusOf1_0(Status status) {
+  switch (status) {
+    case Status::kPolicyDenied:
+      return Status::kRoleDenied;
+    case Status::kNamespaceDenied:
+      return Status::kNotInGroup;
+    case Status::kQuotaExceeded:
+      return Status::kLimit;
+    case Status::kClaimContradicted:
+      return Status::kMalformed;
+    default:
+      return status;
+  }
+}
+
 }  // namespace
 
 Decoded Decode(const void* packet, size_t bytes, bool truncated) {
@@ -277,10 +292,10 @@ std::string_view CutText(std::string_view text, size_t bytes) {
   return text.substr(0, bytes);
 }
 
-wire::Refused NewRefused(uint64_t request_id, const Refusal& refusal) {
+wire::Refused NewRefused(uint64_t request_id, const Refusal& refusal, uint32_t speaks_minor) {
   auto refused = NewMessage<wire::Refused>(MessageType::kRefused, request_id);
   refused.header.speaks_minor = wire::kVersionMinor;
-  refused.status = refusal.status;
+  refused.status = speaks_minor >= 1 ? refusal.status : StatusOf1_0(refusal.status);
   refused.vendor_code = refusal.vendor_code;
   PutText(refused.reason, refusal.reason);
   return refused;

@@ -16,7 +16,10 @@ ShareLimits Settings::Limits() const {
   limits.regions = static_cast<size_t>(max_regions);
   limits.pending_requests = static_cast<size_t>(max_pending);
   limits.grants = static_cast<size_t>(max_grants);
+  limits.whitelist = static_cast<size_t>(max_whitelist);
   limits.admit_deadline = admit_deadline;
+  limits.rotate_drain = rotate_drain;
+  limits.rotate_deadline = rotate_deadline;
   limits.disconnect_grace = disconnect_grace;
   return limits;
 }
@@ -47,6 +50,17 @@ void AddOptions(config::Options& options, Settings* settings) {
               &settings->max_pending, 1, 65536);
   options.Add("client.maxGrants", "mappings that one process may hold", &settings->max_grants, 1,
               1000000);
+  options.Add("share.maxWhitelist",
+              "processes on the whitelist of one export key before the key is rotated; the driver "
+              "ends at 32768",
+              &settings->max_whitelist, 1, 32768);
+  options.Add("share.rotateDrain",
+              "how long importers have to close before a key is rotated under them",
+              &settings->rotate_drain, milliseconds(0), hours(1));
+  options.Add("share.rotateDeadline",
+              "how long an exporter may take to rotate a key before its regions are given up",
+              &settings->rotate_deadline, milliseconds(10), minutes(10));
+  pods::AddClusterPolicyOptions(options, &settings->policy);
   options.Add("http.listenAddress",
               "host:port of /healthz, /readyz and /metrics; port 0 takes a free one; 'off' "
               "listens nowhere",
@@ -81,7 +95,8 @@ void AddOptions(config::Options& options, Settings* settings) {
   // The others are of sockets, of names that the kubelet knows, and of what threads were started with.
   options.MarkLive({"log.level", "pods.waitTimeout", "client.helloTimeout", "admit.deadline",
                     "client.disconnectGrace", "client.maxConnections", "client.maxRegions",
-                    "client.maxPending", "client.maxGrants"});
+                    "client.maxPending", "client.maxGrants", "share.maxWhitelist",
+                    "share.rotateDrain", "share.rotateDeadline"});
 }
 
 }  // namespace
@@ -108,6 +123,7 @@ Status Check(const Settings& settings) {
           : CheckAbsolutePath("deviceView.socket", settings.device_view_socket),
   });
   if (!checked.ok()) return checked;
+  if (Status policy = pods::Check(settings.policy); !policy.ok()) return policy;
   if (settings.pods_file.empty()) {
     return {StatusCode::kInvalidArgument,
             "pods.file is not set: name the file that holds this node's pods (the output of "

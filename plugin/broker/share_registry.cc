@@ -15,6 +15,26 @@ using wire::WithdrawReason;
 
 constexpr size_t kRememberedNames = 131072;
 
+Handle HandleOf(const uint8_t (&bytes)[wire::kHandleBytes]) {
+  Handle handle;
+  memcpy(handle.data(), bytes, handle.size());
+  return handle;
+}
+
+const char* ReasonName(WithdrawReason reason) {
+  switch (reason) {
+    case WithdrawReason::kWithdrawn:
+      return "withdrawn";
+    case WithdrawReason::kExporterGone:
+      return "exporter gone";
+    case WithdrawReason::kRevoked:
+      return "revoked";
+    case WithdrawReason::kRotated:
+      return "rotated";
+  }
+  return "";
+}
+
 Duration Milliseconds(uint32_t count) { return std::chrono::milliseconds(count); }
 
 }  // namespace
@@ -32,7 +52,12 @@ ShareRegistry::~ShareRegistry() = default;
 ClientId ShareRegistry::AddClient(ClientInfo info) {
   const ClientId id = next_id_++;
   processes_[info.process].clients.insert(id);
-  clients_[id].info = std::move(info);
+  PodRecord& pod = pods_[info.pod_cgroup_uid];
+  pod.uid = info.pod_cgroup_uid;
+  pod.clients.insert(id);
+  Client& client = clients_[id];
+  client.info = std::move(info);
+  client.pod = &pod;
   return id;
 }
 
@@ -46,6 +71,8 @@ void ShareRegistry::Disconnect(ClientId id) {
   client.connected = false;
   // Nobody is left to answer.
   while (!client.attaches.empty()) EndAttach(*client.attaches.begin(), "importer_gone");
+  FailRotationsOf(id);
+  if (!clients_.contains(id)) return UpdateGauges();  // those were its last claims
   if (!client.regions.empty()) {
     client.grace =
         deadlines_.Add(clock_.Now() + limits_.disconnect_grace, [this, id] { WithdrawAll(id); });
@@ -63,12 +90,8 @@ void ShareRegistry::Remove(ClientId id) {
     Region& region = regions_.at(*client.regions.begin());
     CloseRegion(region, WithdrawReason::kExporterGone, 0);
     // The grants stay: each importer still has to close its dead mapping.
-    for (const GrantId grant_id : region.grants) {
-      Grant& grant = grants_.at(grant_id);
-      grant.exporter = 0;
-      peer_access_.Release(grant.exporter_process, grant.exporter_device, grant.importer_device);
-    }
-    region.grants.clear();
+    if (region.key->rotation) EndRotation(*region.key, "exporter_gone");
+    while (!region.grants.empty()) LetGoOfRegion(grants_.at(*region.grants.begin()));
     EraseIfDrained(region.id);
   }
   DropClient(id);
@@ -76,7 +99,9 @@ void ShareRegistry::Remove(ClientId id) {
 }
 
 void ShareRegistry::ForgetUnlessClaiming(ClientId id) {
-  const Client& client = Known(id);
+  const auto found = clients_.find(id);
+  if (found == clients_.end()) return;  // forgotten already
+  const Client& client = found->second;
   if (client.connected || !client.regions.empty() || !client.grants.empty()) return;
   DropClient(id);
   context_.Forget(id);
@@ -88,12 +113,21 @@ void ShareRegistry::DropClient(ClientId id) {
   const auto process = processes_.find(found->second.info.process);
   process->second.clients.erase(id);
   if (process->second.clients.empty()) processes_.erase(process);
+  PodRecord& pod = *found->second.pod;
+  pod.clients.erase(id);
+  DropPodIfUnused(pod);
   clients_.erase(found);
+}
+
+void ShareRegistry::DropPodIfUnused(PodRecord& pod) {
+  if (pod.clients.empty() && pod.listed_on.empty() && pod.exported.regions == 0) {
+    pods_.erase(std::string(pod.uid));
+  }
 }
 
 void ShareRegistry::Refuse(ClientId client, RequestId request_id, const Refusal& refusal) {
   metrics_.CountDenial(refusal.status);
-  Send(client, NewRefused(request_id, refusal));
+  Send(client, NewRefused(request_id, refusal, Known(client).info.speaks_minor));
   context_.OnRefused(client, refusal);
 }
 
@@ -102,6 +136,8 @@ void ShareRegistry::UpdateGauges() {
   metrics_.SetGrants(grants_.size());
   metrics_.SetWaitingAttaches(attaches_.size());
   metrics_.SetWaitingWhitelistCalls(asked_);
+  metrics_.SetRevokedMappings(revoked_);
+  metrics_.SetRotatingKeys(rotating_);
 }
 
 void ShareRegistry::Publish(ClientId id, const GroupKey& group, const wire::Publish& request) {
@@ -132,6 +168,13 @@ void ShareRegistry::Publish(ClientId id, const GroupKey& group, const wire::Publ
       client.info.process.pid, region.device, region.allocation_bytes);
   client.regions.insert(region.id);
   ++RecordOf(client).regions;
+  ++client.pod->exported.regions;
+  ++exported_.regions;
+  RevokeModeOf(*client.pod);
+  region.key->regions.insert(region.id);
+  if (client.info.pod_namespace != group.pod_namespace) {
+    guest_regions_[group.pod_namespace].insert(region.id);
+  }
   names_.emplace(name, region.id);
   regions_.emplace(region.id, std::move(region));
   Send(id, answer);
@@ -151,6 +194,7 @@ std::optional<Refusal> ShareRegistry::CheckPublish(ClientId id, const RegionName
     return Refusal{Status::kLimit, "this process has published " + std::to_string(limits_.regions) +
                                        " regions, the limit (client.maxRegions)"};
   }
+  if (auto refusal = CheckUsage(Known(id), request)) return refusal;
   const auto holder = names_.find(name);
   if (holder == names_.end()) return std::nullopt;
   const ClientInfo& exporter = Known(regions_.at(holder->second).exporter).info;
@@ -161,15 +205,46 @@ std::optional<Refusal> ShareRegistry::CheckPublish(ClientId id, const RegionName
                      "); use another name, or wait until that process withdraws it or ends"};
 }
 
-std::shared_ptr<ShareRegistry::ExportedKey> ShareRegistry::KeyOf(Client& client,
-                                                                 const wire::Publish& request) {
-  Handle handle;
-  memcpy(handle.data(), request.handle, handle.size());
-  std::weak_ptr<ExportedKey>& known = client.keys[handle];
-  if (std::shared_ptr<ExportedKey> key = known.lock()) return key;
-  auto key = std::make_shared<ExportedKey>(ExportedKey{request.handle_kind, handle, {}});
-  known = key;
+// An allocation counts once, however many names it has.
+std::optional<Refusal> ShareRegistry::CheckUsage(const Client& client,
+                                                 const wire::Publish& request) {
+  const std::map<Handle, SharedKey>& keys = RecordOf(client).keys;
+  const auto known = keys.find(HandleOf(request.handle));
+  if (known == keys.end()) {
+    return context_.CheckExport(client.pod->uid, request.allocation_bytes, client.pod->exported,
+                                exported_);
+  }
+  if (known->second->allocation_bytes != request.allocation_bytes) {
+    return Refusal{Status::kMalformed, "this process has published the allocation with " +
+                                           std::to_string(known->second->allocation_bytes) +
+                                           " bytes before, now with " +
+                                           std::to_string(request.allocation_bytes)};
+  }
+  return context_.CheckExport(client.pod->uid, 0, client.pod->exported, exported_);
+}
+
+ShareRegistry::SharedKey ShareRegistry::KeyOf(Client& client, const wire::Publish& request) {
+  SharedKey& key = RecordOf(client).keys[HandleOf(request.handle)];
+  if (key != nullptr) return key;
+  key = std::make_shared<ExportedKey>();
+  key->kind = request.handle_kind;
+  key->handle = HandleOf(request.handle);
+  key->process = client.info.process;
+  key->pod = client.pod;
+  key->allocation_bytes = request.allocation_bytes;
+  key->pod->exported.bytes += key->allocation_bytes;
+  exported_.bytes += key->allocation_bytes;
   return key;
+}
+
+// Its last name has gone.
+void ShareRegistry::EndKey(const SharedKey& key) {
+  Unlist(*key);
+  key->pod->exported.bytes -= key->allocation_bytes;
+  exported_.bytes -= key->allocation_bytes;
+  std::map<Handle, SharedKey>& keys = processes_.at(key->process).keys;
+  for (const Handle& handle : key->former_handles) keys.erase(handle);
+  keys.erase(key->handle);
 }
 
 void ShareRegistry::WakeWaiting(const RegionName& name) {
@@ -224,9 +299,7 @@ void ShareRegistry::CloseRegion(Region& region, WithdrawReason reason,
     region.withdrawing = true;
     names_.erase(region.name);
     spdlog::info("region closed: region={} name={} reason={} grants={}", region.id,
-                 region.name.Text(),
-                 reason == WithdrawReason::kExporterGone ? "exporter gone" : "withdrawn",
-                 region.grants.size());
+                 region.name.Text(), ReasonName(reason), region.grants.size());
     const std::vector<AttachId> admitting(region.admitting.begin(), region.admitting.end());
     for (const AttachId attach_id : admitting) {
       PendingAttach& attach = attaches_.at(attach_id);
@@ -235,13 +308,43 @@ void ShareRegistry::CloseRegion(Region& region, WithdrawReason reason,
       TryAttach(attach_id);
     }
   }
-  for (const GrantId grant : region.grants) {
-    auto message = NewMessage<wire::Withdrawing>(MessageType::kWithdrawing, 0);
-    message.grant_id = grant;
-    message.reason = reason;
-    message.drain_milliseconds = drain_milliseconds;
-    Send(grants_.at(grant).importer, message);
+  for (const GrantId grant_id : region.grants) {
+    const Grant& grant = grants_.at(grant_id);
+    // Whoever lost the right to it keeps that reason, until the mapping is dead.
+    if (grant.revoked && reason != WithdrawReason::kExporterGone) continue;
+    TellWithdrawing(grant, reason, drain_milliseconds);
   }
+}
+
+void ShareRegistry::TellWithdrawing(const Grant& grant, WithdrawReason reason,
+                                    uint32_t drain_milliseconds) {
+  auto message = NewMessage<wire::Withdrawing>(MessageType::kWithdrawing, 0);
+  message.grant_id = grant.id;
+  const bool known =
+      reason != WithdrawReason::kRotated || Known(grant.importer).info.speaks_minor >= 1;
+  message.reason = known ? reason : WithdrawReason::kWithdrawn;
+  message.drain_milliseconds = drain_milliseconds;
+  Send(grant.importer, message);
+}
+
+// What a region's generation is now; 0: it is published no longer.
+void ShareRegistry::TellExporter(const Region& region, uint64_t generation) {
+  if (Known(region.exporter).info.speaks_minor < 1) return;
+  auto message = NewMessage<wire::Republished>(MessageType::kRepublished, 0);
+  message.region_id = region.id;
+  message.generation = generation;
+  Send(region.exporter, message);
+}
+
+// The mapping is dead: its importer still has to close it, the exporter has nothing to do with it
+// any more. True where it was the exporter's last use of that peer access.
+bool ShareRegistry::LetGoOfRegion(Grant& grant) {
+  Region& region = regions_.at(grant.region);
+  region.grants.erase(grant.id);
+  --region.key->grants;
+  if (grant.revoked) --revoked_;
+  grant.exporter = 0;
+  return peer_access_.Release(grant.exporter_process, grant.exporter_device, grant.importer_device);
 }
 
 // Says how it stands now. The region may be gone already: nobody holds it then.
@@ -270,7 +373,8 @@ std::string ShareRegistry::Holders(const Region& region) {
   return text;
 }
 
-// A withdrawn region's record goes with its last grant; whoever waits for that is answered.
+// A withdrawn region's record goes with its last grant, and not before its key is renewed where
+// that has begun; whoever waits for the grants is answered.
 void ShareRegistry::EraseIfDrained(RegionId region_id) {
   Region& region = regions_.at(region_id);
   if (!region.withdrawing || !region.grants.empty()) return;
@@ -278,11 +382,22 @@ void ShareRegistry::EraseIfDrained(RegionId region_id) {
   if (region.pending_withdraw) {
     deadlines_.Cancel(region.pending_withdraw->deadline);
     AnswerWithdraw(exporter, region_id, region.pending_withdraw->request_id);
+    region.pending_withdraw.reset();
   }
+  if (region.key->rotation) return;
   Client& client = Known(exporter);
   client.regions.erase(region_id);
   --RecordOf(client).regions;
-  if (region.key.use_count() == 1) client.keys.erase(region.key->handle);
+  --client.pod->exported.regions;
+  --exported_.regions;
+  const auto guests = guest_regions_.find(region.name.group.pod_namespace);
+  if (guests != guest_regions_.end()) {
+    guests->second.erase(region_id);
+    if (guests->second.empty()) guest_regions_.erase(guests);
+  }
+  const SharedKey key = region.key;
+  key->regions.erase(region_id);
+  if (key->regions.empty()) EndKey(key);
   regions_.erase(region_id);
 }
 

@@ -1,7 +1,6 @@
 // Who published what, who waits for it, who holds it: the broker's decisions, without a socket.
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <map>
 #include <memory>
@@ -9,9 +8,11 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "hal/base/clock.h"
 #include "plugin/broker/deadlines.h"
+#include "plugin/broker/exported_key.h"
 #include "plugin/broker/generations.h"
 #include "plugin/broker/messages.h"
 #include "plugin/broker/metrics.h"
@@ -26,8 +27,11 @@ struct ShareLimits {
   size_t pending_requests = 64;  // attaches of one process that are not answered yet
   size_t grants = 16384;         // of one process
   size_t asked = 4096;           // whitelistings that one exporter has not answered yet
-  size_t whitelist = 32768;      // processes on one key (driver: svm_shmem_node.c)
+  // Processes on one key before it is renewed; the driver ends at 32,768 (svm_shmem_node.c).
+  size_t whitelist = 32000;
   Duration admit_deadline = std::chrono::seconds(5);     // an exporter's answer
+  Duration rotate_drain = std::chrono::seconds(10);      // importers' time to close before it
+  Duration rotate_deadline = std::chrono::seconds(10);   // an exporter's answer
   Duration disconnect_grace = std::chrono::seconds(30);  // a living process without a connection
 };
 
@@ -47,11 +51,31 @@ class ShareContext {
   virtual std::optional<Refusal> CheckRight(ClientId client, const GroupKey& group,
                                             ShareRight right) = 0;
 
+  // Whether a process runs that nothing here may know any more.
+  virtual bool ProcessRuns(const ProcessKey& process) = 0;
+
+  // Why processes of the pod `importer` may not map what those of the pod `exporter` share in the
+  // group: what CheckRight() says of either, and the leave that namespaces give each other. Pods by
+  // ClientInfo::pod_cgroup_uid here and below.
+  virtual std::optional<Refusal> CheckShare(const std::string& exporter,
+                                            const std::string& importer, const GroupKey& group) = 0;
+
+  // Why the pod may not export one more region, of `bytes` more.
+  virtual std::optional<Refusal> CheckExport(const std::string& pod, uint64_t bytes,
+                                             const pods::ExportUsage& of_pod,
+                                             const pods::ExportUsage& of_node) = 0;
+
+  // How the pod wants rights taken back; nothing where it does not say any more.
+  virtual std::optional<pods::RevokeMode> RevokeModeOf(const std::string& pod) = 0;
+
   // How far two devices, by physical id, can use each other's memory.
   virtual device_view::Reach ReachBetween(uint32_t device_a, uint32_t device_b) = 0;
 
   // The client was told so.
   virtual void OnRefused(ClientId client, const Refusal& refusal) = 0;
+
+  // A right that the client used was taken back.
+  virtual void OnRevoked(ClientId client, const Refusal& reason) = 0;
 
   // A disconnected client's last claim has ended: nothing here knows it any more.
   virtual void Forget(ClientId client) = 0;
@@ -68,6 +92,14 @@ class ShareContext {
 // Claims of a process that lost its connection: after ShareLimits::disconnect_grace its regions are
 // withdrawn, so that the names are free again. Its grants stay until the process ends: it may still
 // have them mapped.
+//
+// Taking a right back, when what allowed it has changed. An exporter's: its regions are withdrawn. An
+// importer's: it is told, and nothing new is granted to it. Where the exporter's pod says `revoke:
+// rotate`, the key is then rotated: importers get ShareLimits::rotate_drain to close, the exporter
+// closes the key, which unmaps it everywhere, and exports the allocation again, and the regions get a
+// higher generation; attaches wait meanwhile. A key is also rotated where its whitelist is full, and
+// with `revoke: rotate` where a process is on it that was not meant. A rotation that fails loses the
+// regions: nobody knows then who can reach them.
 class ShareRegistry {
  public:
   // `clock`, `context` and `metrics` must outlive the registry.
@@ -92,6 +124,16 @@ class ShareRegistry {
   void Admitted(ClientId client, const wire::Admitted& answer);
   void Imported(ClientId client, const wire::Imported& outcome);
   void Detached(ClientId client, const wire::Detached& outcome);
+  void Rotated(ClientId client, const wire::Rotated& answer);
+  void Closed(ClientId client, const wire::Closed& outcome);
+
+  // What is known of the pod, or what it asks for, has changed (or it is gone): looks at what its
+  // processes share and hold again.
+  void RightsChanged(const std::string& pod_cgroup_uid);
+  // The same for the regions that pods of other namespaces have in groups of this one.
+  void GuestRightsChanged(const std::string& owner_namespace);
+  // The same for everybody: the cluster's policy has changed.
+  void AllRightsChanged();
 
   // When RunDue() has something to do next.
   std::optional<TimePoint> NextDeadline() const { return deadlines_.Next(); }
@@ -106,31 +148,21 @@ class ShareRegistry {
 
  private:
   using RequestId = uint64_t;
+  using SharedKey = std::shared_ptr<ExportedKey>;
 
   struct ProcessRecord {
     std::set<ClientId> clients;
+    std::map<Handle, SharedKey> keys;  // by former handles, too
     size_t regions = 0;
     size_t grants = 0;
     size_t attaches = 0;
   };
-  using Handle = std::array<uint8_t, wire::kHandleBytes>;
-  // A pid that the exporter was asked to whitelist. The driver never takes one off.
-  struct Listing {
-    uint64_t start_time_ticks = 0;  // of the process that was meant
-    bool listed = false;            // while that process lived
-  };
-  // One exported allocation: what the driver's whitelist belongs to.
-  struct ExportedKey {
-    wire::HandleKind kind;
-    Handle handle;
-    std::unordered_map<pid_t, Listing> listings;
-  };
   struct Client {
     ClientInfo info;
     bool connected = true;
+    PodRecord* pod = nullptr;
     Deadlines::Id grace = 0;
     size_t asked = 0;  // whitelistings that it has not answered
-    std::map<Handle, std::weak_ptr<ExportedKey>> keys;
     std::set<RegionId> regions;
     std::set<AttachId> attaches;
     std::set<GrantId> grants;  // as an importer
@@ -143,7 +175,7 @@ class ShareRegistry {
     RegionId id;
     RegionName name;
     ClientId exporter;
-    std::shared_ptr<ExportedKey> key;
+    SharedKey key;
     uint64_t generation;
     uint32_t device;
     uint64_t allocation_bytes;
@@ -171,15 +203,17 @@ class ShareRegistry {
     GrantId id;
     ClientId importer;
     ProcessKey exporter_process;
-    ClientId exporter;  // 0 once it has gone
-    RegionId region;    // may be gone
+    ClientId
+        exporter;     // 0 once the mapping is dead: the exporter or the key that it is of has gone
+    RegionId region;  // may be gone
     std::string region_name;
     uint32_t importer_device;
     uint32_t exporter_device;
+    bool revoked = false;
   };
 
   Client& Known(ClientId client) { return clients_.at(client); }
-  ProcessRecord& RecordOf(const Client& client) { return processes_[client.info.process]; }
+  ProcessRecord& RecordOf(const Client& client) { return processes_.at(client.info.process); }
 
   template <class M>
   void Send(ClientId client, const M& message) {
@@ -189,13 +223,20 @@ class ShareRegistry {
   void UpdateGauges();
   void ForgetUnlessClaiming(ClientId client);
   void DropClient(ClientId client);
+  void DropPodIfUnused(PodRecord& pod);
 
   // share_registry.cc: regions.
   std::optional<Refusal> CheckPublish(ClientId client, const RegionName& name,
                                       const wire::Publish& request);
-  std::shared_ptr<ExportedKey> KeyOf(Client& client, const wire::Publish& request);
+  std::optional<Refusal> CheckUsage(const Client& client, const wire::Publish& request);
+  SharedKey KeyOf(Client& client, const wire::Publish& request);
+  void EndKey(const SharedKey& key);
   void WakeWaiting(const RegionName& name);
   void CloseRegion(Region& region, wire::WithdrawReason reason, uint32_t drain_milliseconds);
+  void TellWithdrawing(const Grant& grant, wire::WithdrawReason reason,
+                       uint32_t drain_milliseconds);
+  void TellExporter(const Region& region, uint64_t generation);
+  bool LetGoOfRegion(Grant& grant);
   void AnswerWithdraw(ClientId client, RegionId region, RequestId request_id);
   void EraseIfDrained(RegionId region);
   void WithdrawAll(ClientId client);
@@ -205,6 +246,8 @@ class ShareRegistry {
   void TryAttach(AttachId attach);
   std::optional<Refusal> CheckAttach(const PendingAttach& attach, const Region& region);
   void Wait(PendingAttach& attach);
+  bool KeyIsFull(const PendingAttach& attach, const Region& region);
+  bool WaitsForKey(const PendingAttach& attach, const Region& region);
   void Ask(PendingAttach& attach, Region& region);
   void StopAsking(PendingAttach& attach);
   void AdmitTimedOut(AttachId attach);
@@ -219,6 +262,38 @@ class ShareRegistry {
   void ReleaseAgain(const Region& region, uint32_t peer);
   void SendPeerRelease(ClientId client, uint32_t own, uint32_t peer);
 
+  // share_rotation.cc
+  const Region* RegionToRotate(const ExportedKey& key) const;
+  void RotateSoon(const SharedKey& key, wire::RotateReason reason);
+  void StartRotation(const SharedKey& key, wire::RotateReason reason);
+  void AskToRotate(const SharedKey& key);
+  void AskSoonIfDrained(ExportedKey& key);
+  void FinishRotation(const SharedKey& key, const Handle& handle);
+  bool Republish(RegionId region);
+  void LetGoOf(const std::set<GrantId>& grants);
+  void FailRotation(const SharedKey& key, std::string_view result, const std::string& reason,
+                    bool key_closed = false);
+  void EndRotation(ExportedKey& key, std::string_view result);
+  void EraseDrained(const ExportedKey& key);
+  std::string DescribeKey(const ExportedKey& key) const;
+  void FailRotationsOf(ClientId client);
+  std::set<GrantId> GrantsOf(const ExportedKey& key) const;
+  void Taint(const Region& region, pid_t pid, const char* what);
+  void List(ExportedKey& key, const Client& importer);
+  void Unlist(ExportedKey& key);
+
+  // share_revocation.cc
+  using Keys = std::set<SharedKey>;
+  pods::RevokeMode RevokeModeOf(PodRecord& pod);
+  void RecheckRegion(RegionId region, Keys* to_rotate);
+  void RecheckClient(ClientId client, Keys* to_rotate);
+  void RecheckGrant(GrantId grant, Keys* to_rotate);
+  void RecheckAttach(AttachId attach);
+  void RecheckListings(const SharedKey& key, const PodRecord& importers, Keys* to_rotate);
+  void RevokeRegion(Region& region, const Refusal& reason, Keys* to_rotate);
+  void RevokeGrant(Grant& grant, const Refusal& reason, bool rotates);
+  void RotateAll(const Keys& keys);
+
   const Clock& clock_;
   ShareLimits limits_;
   ShareContext& context_;
@@ -231,6 +306,12 @@ class ShareRegistry {
   uint64_t next_id_ = 1;  // of clients, regions, attaches and grants
   std::unordered_map<ClientId, Client> clients_;
   std::unordered_map<ProcessKey, ProcessRecord, ProcessKeyHash> processes_;
+  std::unordered_map<std::string, PodRecord> pods_;
+  pods::ExportUsage exported_;  // by all pods
+  size_t revoked_ = 0;          // grants that were revoked, and still reach the memory
+  size_t rotating_ = 0;         // keys
+  std::unordered_map<uint64_t, SharedKey> rotations_;  // that the exporter was asked for
+  std::unordered_map<std::string, std::set<RegionId>> guest_regions_;  // by the group's namespace
   std::unordered_map<RegionId, Region> regions_;
   std::unordered_map<RegionName, RegionId, RegionNameHash> names_;  // the live ones
   std::unordered_map<RegionName, std::set<AttachId>, RegionNameHash> waiting_;

@@ -32,17 +32,20 @@ struct ProcessKeyHash {
 struct ClientInfo {
   ProcessKey process;
   std::string pod_uid;
+  std::string
+      pod_cgroup_uid;  // what the pod directory knows the pod by; a static pod's is not its uid
   std::string pod_namespace;
   std::string pod_name;
   std::string container_id;
   std::string container_name;  // empty where the directory does not have it
+  uint32_t speaks_minor = 0;   // of wire.h's major version
 
   std::string PodFullName() const { return pod_namespace + "/" + pod_name; }
 };
 
-// A group is of one namespace.
+// A group is of one namespace, whatever pods are in it.
 struct GroupKey {
-  std::string pod_namespace;
+  std::string pod_namespace;  // the owner
   std::string name;
 
   std::string Text() const { return pod_namespace + "/" + name; }

@@ -35,6 +35,12 @@ std::vector<std::string> PodTable::Replace(std::vector<Pod> pods) {
   return changed;
 }
 
+std::vector<std::string> PodTable::Uids() const {
+  std::vector<std::string> uids;
+  for (const auto& [uid, pod] : pods_) uids.push_back(uid);
+  return uids;
+}
+
 std::shared_ptr<const Pod> PodTable::Find(const std::string& uid) const {
   const auto found = pods_.find(uid);
   return found == pods_.end() ? nullptr : found->second;

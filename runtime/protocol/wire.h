@@ -455,20 +455,23 @@ static_assert(sizeof(Rotate) == 40);
 struct Rotated {
   MessageHeader header;
   uint64_t region_id;
-  Status status;        // kOk: `handle` is the allocation's new key
+  Status status;        // kOk: `handle` is the allocation's new key; kExporterGone: the old key is
+                        // closed, and there is no new one; else nothing has changed
   int32_t vendor_code;  // aclError of what failed; else 0
   uint8_t handle[kHandleBytes];
 };
 static_assert(sizeof(Rotated) == 40 + 128);
 
-// One for each name of the allocation.
+// One for each name of the allocation; also alone, where a region ends without the exporter's having
+// asked for it: its right was taken back, or a rotation failed.
 struct Republished {
   MessageHeader header;
   uint64_t region_id;
-  uint64_t generation;
+  uint64_t generation;  // 0: it is published no longer
 };
 static_assert(sizeof(Republished) == 40);
 
+// After a Withdraw that was forced: the importers' mappings are dead.
 struct Closed {
   MessageHeader header;
   uint64_t region_id;

@@ -166,6 +166,11 @@ npu_ipc_status Client::WhoAmI(npu_ipc_identity* identity) {
   return NPU_IPC_OK;
 }
 
+uint32_t Client::BrokerSpeaks() {
+  MutexLock lock(mutex_);
+  return identity_.header.speaks_minor;
+}
+
 npu_ipc_status Client::Fail(npu_ipc_status status, const Text& error, int32_t vendor_code) {
   {
     MutexLock lock(mutex_);

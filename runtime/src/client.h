@@ -77,6 +77,8 @@ class Client {
 
   uint64_t id() const { return id_; }
   uint32_t timeout_ms() const { return timeout_ms_; }
+  // The minor version of the protocol that the broker speaks.
+  uint32_t BrokerSpeaks();
   ProcessState& process() { return *process_; }
   Exporter& exporter() { return exporter_; }
   Importer& importer() { return importer_; }

@@ -36,7 +36,7 @@ npu_ipc_status Exporter::Publish(const PublishRequest& request, Region** result)
   if (status != NPU_IPC_OK) return client_->Fail(status, error, code);
   Region* const region = New<Region>();
   if (region == nullptr) {
-    client_->process().exports.Release(*vendor, exported);
+    ReleaseQuietly(*vendor, exported);
     return client_->Fail(NPU_IPC_NO_MEMORY, Text("the host is out of memory"));
   }
   region->pid = client_->process().pid;
@@ -52,7 +52,9 @@ npu_ipc_status Exporter::Publish(const PublishRequest& request, Region** result)
   CopyText(publish.name, sizeof(publish.name), request.name);
   publish.handle_kind = wire::HandleKind::kIpcKey;
   publish.claimed_physical_device = device.physical_device;
-  memcpy(publish.handle, exported->key, sizeof(exported->key));
+  char key[hal::acl::kExportKeyBytes] = {};
+  client_->process().exports.CopyKey(exported, key);
+  memcpy(publish.handle, key, sizeof(key));
   publish.allocation_bytes = request.bytes;
   publish.view_offset = request.view_offset;
   publish.view_bytes = request.view_bytes;
@@ -61,7 +63,7 @@ npu_ipc_status Exporter::Publish(const PublishRequest& request, Region** result)
   pending.object = region;
   status = client_->Request(&pending, deadline);
   if (status != NPU_IPC_OK) {
-    client_->process().exports.Release(*vendor, exported);
+    ReleaseQuietly(*vendor, exported);
     Delete(region);
     return status;
   }
@@ -120,10 +122,18 @@ npu_ipc_status Exporter::Withdraw(Region* region, uint32_t drain_ms, bool force)
   const npu_ipc_status status = AskToWithdraw(region, drain_ms, force);
   if (status != NPU_IPC_OK && !force) return status;
 
-  const hal::acl::Error code = client_->process().exports.Release(*vendor, region->exported);
+  bool closed = false;
+  hal::acl::Error code = hal::acl::kSuccess;
+  const npu_ipc_status released = client_->process().exports.Release(
+      *vendor, region->exported, Deadline::After(client_->timeout_ms()), &closed, &code);
+  if (released == NPU_IPC_TIMED_OUT) {
+    return client_->Fail(released, Text("the library's thread is renewing the key of this "
+                                        "allocation; withdraw again"));
+  }
   if (code == hal::acl::kContextNull) {
     return client_->Fail(NPU_IPC_VENDOR_ERROR, DescribeVendorError("aclrtIpcMemClose", code), code);
   }
+  if (closed && status != NPU_IPC_OK) TellClosed(*region);
   {
     MutexLock lock(client_->mutex());
     regions_.Remove(region);
@@ -161,7 +171,7 @@ void Exporter::Admit(const wire::Admit& admit, uint64_t connection_id, Deadline 
     published = region != nullptr && !region->withdrawing && !region->lost &&
                 region->connection_id == connection_id;
     if (published) {
-      memcpy(key, region->exported->key, sizeof(key));
+      published = client_->process().exports.CopyKey(region->exported, key);
       device = region->device;
     }
   }
@@ -247,7 +257,13 @@ void Exporter::CloseAll() {
     if (region == nullptr) return;
     const wire::Withdraw withdraw = MakeWithdraw(region->region_id, 0, client_->NextRequestId());
     client_->Tell(region->connection_id, &withdraw, sizeof(withdraw));
-    if (vendor != nullptr) client_->process().exports.Release(*vendor, region->exported);
+    bool closed = false;
+    hal::acl::Error code = hal::acl::kSuccess;
+    if (vendor != nullptr) {
+      client_->process().exports.Release(*vendor, region->exported,
+                                         Deadline::After(client_->timeout_ms()), &closed, &code);
+    }
+    if (closed) TellClosed(*region);
     Delete(region);
   }
 }

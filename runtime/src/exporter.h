@@ -26,9 +26,9 @@ struct Region : ListLink<Region> {
   Export* exported = nullptr;
   ThreadDevice device;  // of the thread that published; its context is the service thread's, too
   uint64_t region_id = 0;
-  uint64_t generation = 0;
   uint64_t connection_id = 0;  // over which it was published: others know nothing of it
   // Guarded by the client's lock.
+  uint64_t generation = 0;   // higher each time that its key is renewed
   bool withdrawing = false;  // lets nobody new in
   bool lost = false;         // no longer published, without the program having asked for it
   EventSource event;
@@ -53,6 +53,10 @@ class Exporter {
 
   // Service thread: lets a process in, and tells the broker.
   void Admit(const wire::Admit& admit, uint64_t connection_id, Deadline deadline);
+  // Service thread: closes the key of a region's allocation and makes another, and tells the broker.
+  void Rotate(const wire::Rotate& rotate, uint64_t connection_id, Deadline deadline);
+  // Service thread: a region has another generation, or is published no longer.
+  void Republished(const wire::Republished& republished, uint64_t connection_id);
   // Service thread: an answer to a publish that nobody waits for any more.
   void GiveBack(const wire::Published& published, uint64_t connection_id);
   // With the client's lock held: the broker that knew the regions is gone.
@@ -68,6 +72,13 @@ class Exporter {
   wire::Status LetIn(const wire::Admit& admit, const char* key, const ThreadDevice& device,
                      Deadline deadline, hal::acl::Error* code);
   void Lose(uint64_t region_id);
+  // rotation.cc
+  wire::Status Renew(uint64_t region_id, uint64_t connection_id, wire::Rotated* rotated);
+  wire::Status RenewReserved(Export* exported, const ThreadDevice& device, wire::Rotated* rotated);
+  void LoseNamesOf(const Export* exported);
+  // Tells the broker that importers' mappings are dead.
+  void TellClosed(const Region& region);
+  void ReleaseQuietly(const hal::acl::IpcTable& vendor, Export* exported);
   Region* Find(uint64_t region_id) const;
 
   Client* const client_;

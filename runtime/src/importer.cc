@@ -21,12 +21,14 @@ bool MakesSense(const wire::Grant& grant) {
 npu_ipc_mapping_state StateFor(wire::WithdrawReason reason) {
   if (reason == wire::WithdrawReason::kExporterGone) return NPU_IPC_MAPPING_EXPORTER_GONE;
   if (reason == wire::WithdrawReason::kRevoked) return NPU_IPC_MAPPING_REVOKED;
+  if (reason == wire::WithdrawReason::kRotated) return NPU_IPC_MAPPING_ROTATED;
   return NPU_IPC_MAPPING_WITHDRAWING;
 }
 
 npu_ipc_event_type EventFor(npu_ipc_mapping_state state) {
   if (state == NPU_IPC_MAPPING_EXPORTER_GONE) return NPU_IPC_EVENT_EXPORTER_GONE;
   if (state == NPU_IPC_MAPPING_REVOKED) return NPU_IPC_EVENT_REVOKED;
+  if (state == NPU_IPC_MAPPING_ROTATED) return NPU_IPC_EVENT_ROTATED;
   return NPU_IPC_EVENT_WITHDRAWING;
 }
 
@@ -42,6 +44,16 @@ Importer::~Importer() {
 npu_ipc_status Importer::Attach(const char* name, const char* group, uint32_t wait_ms,
                                 Mapping** result) {
   const Deadline deadline = Deadline::After(wait_ms);
+  for (;;) {
+    bool rotated = false;
+    const npu_ipc_status status = AttachOnce(name, group, deadline, result, &rotated);
+    // The key was renewed between the grant and the import: the next grant is of the new one.
+    if (status == NPU_IPC_OK || !rotated || deadline.Passed()) return status;
+  }
+}
+
+npu_ipc_status Importer::AttachOnce(const char* name, const char* group, Deadline deadline,
+                                    Mapping** result, bool* rotated) {
   Text error;
   const hal::acl::IpcTable* const vendor = FindVendor(&error);
   if (vendor == nullptr) return client_->Fail(NPU_IPC_NO_VENDOR_LIBRARY, error);
@@ -74,6 +86,7 @@ npu_ipc_status Importer::Attach(const char* name, const char* group, uint32_t wa
   }
   status = Import(*vendor, mapping, deadline);
   if (status != NPU_IPC_OK) {
+    *rotated = StateOf(*mapping) == NPU_IPC_MAPPING_ROTATED;
     Forget(mapping);
     return status;
   }
@@ -138,14 +151,15 @@ npu_ipc_status Importer::Import(const hal::acl::IpcTable& vendor, Mapping* mappi
     return NPU_IPC_OK;
   }
   TellOutcome(*mapping, wire::Status::kInternal, code);
-  bool exporter_gone = false;
-  {
-    MutexLock lock(client_->mutex());
-    exporter_gone = mapping->state == NPU_IPC_MAPPING_EXPORTER_GONE;
-  }
+  const bool exporter_gone = StateOf(*mapping) == NPU_IPC_MAPPING_EXPORTER_GONE;
   error = DescribeVendorError("aclrtIpcMemImportByKey", code);
   error.Append(exporter_gone ? ": the exporter has ended meanwhile" : "");
   return client_->Fail(exporter_gone ? NPU_IPC_EXPORTER_GONE : NPU_IPC_VENDOR_ERROR, error, code);
+}
+
+npu_ipc_mapping_state Importer::StateOf(const Mapping& mapping) {
+  MutexLock lock(client_->mutex());
+  return mapping.state;
 }
 
 void Importer::Forget(Mapping* mapping) {

@@ -51,6 +51,9 @@ class Importer {
   bool empty() const { return mappings_.empty(); }
 
  private:
+  npu_ipc_status AttachOnce(const char* name, const char* group, Deadline deadline,
+                            Mapping** result, bool* rotated);
+  npu_ipc_mapping_state StateOf(const Mapping& mapping);
   static void OnGrant(void* mapping, const Message& reply, uint64_t connection_id);
   npu_ipc_status Import(const hal::acl::IpcTable& vendor, Mapping* mapping, Deadline deadline);
   void TellOutcome(const Mapping& mapping, wire::Status status, hal::acl::Error code);

@@ -78,7 +78,7 @@ void ServiceThread::Run() {
     if (connection != nullptr) ReadMessages(connection, connection_id);
     bool go_on = true;
     if (queue_length_ > 0) {
-      AdmitNext();
+      MakeNextCall();
       MutexLock lock(client_->mutex_);
       go_on = !client_->closing_;
     } else {
@@ -131,11 +131,15 @@ void ServiceThread::ReadMessages(Connection* connection, uint64_t connection_id)
 
 bool ServiceThread::Handle(Connection* connection, uint64_t connection_id, const Message& message) {
   switch (message.header.type) {
-    case wire::MessageType::kAdmit: {
-      const size_t last = (queue_first_ + queue_length_++) % kQueueCapacity;
-      queue_[last] = {message.admit, connection_id, socket_was_empty_at_};
+    case wire::MessageType::kAdmit:
+      Enqueue(message.header.type, connection_id).admit = message.admit;
       return true;
-    }
+    case wire::MessageType::kRotate:
+      Enqueue(message.header.type, connection_id).rotate = message.rotate;
+      return true;
+    case wire::MessageType::kRepublished:
+      client_->exporter().Republished(message.republished, connection_id);
+      return true;
     case wire::MessageType::kWithdrawing:
       client_->importer().Withdrawing(message.withdrawing);
       return true;
@@ -169,10 +173,25 @@ void ServiceThread::ReleasePeer(const wire::PeerRelease& release) {
                                    release.peer_physical_device);
 }
 
-void ServiceThread::AdmitNext() {
-  const QueuedAdmit& queued = queue_[queue_first_];
-  const Deadline deadline = Deadline::From(queued.arrived_at, queued.admit.deadline_milliseconds);
-  client_->exporter().Admit(queued.admit, queued.connection_id, deadline);
+ServiceThread::QueuedCall& ServiceThread::Enqueue(wire::MessageType type, uint64_t connection_id) {
+  QueuedCall& last = queue_[(queue_first_ + queue_length_++) % kQueueCapacity];
+  last.type = type;
+  last.connection_id = connection_id;
+  last.arrived_at = socket_was_empty_at_;
+  return last;
+}
+
+// In the order of the messages: whoever was let in before a rotation is on the key that it closes.
+void ServiceThread::MakeNextCall() {
+  const QueuedCall& queued = queue_[queue_first_];
+  if (queued.type == wire::MessageType::kAdmit) {
+    const Deadline deadline = Deadline::From(queued.arrived_at, queued.admit.deadline_milliseconds);
+    client_->exporter().Admit(queued.admit, queued.connection_id, deadline);
+  } else {
+    const Deadline deadline =
+        Deadline::From(queued.arrived_at, queued.rotate.deadline_milliseconds);
+    client_->exporter().Rotate(queued.rotate, queued.connection_id, deadline);
+  }
   queue_first_ = (queue_first_ + 1) % kQueueCapacity;
   --queue_length_;
 }

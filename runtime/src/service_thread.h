@@ -18,9 +18,13 @@ class ServiceThread {
   static bool Start(Client* client);
 
  private:
-  // An admission that waits for the vendor calls before it.
-  struct QueuedAdmit {
-    wire::Admit admit;
+  // What waits for the vendor calls before it.
+  struct QueuedCall {
+    wire::MessageType type;
+    union {
+      wire::Admit admit;
+      wire::Rotate rotate;
+    };
     uint64_t connection_id;
     uint64_t arrived_at;  // at the earliest
   };
@@ -36,10 +40,11 @@ class ServiceThread {
   // False when the message makes no sense.
   bool Handle(Connection* connection, uint64_t connection_id, const Message& message);
   void ReleasePeer(const wire::PeerRelease& release);
-  void AdmitNext();
+  QueuedCall& Enqueue(wire::MessageType type, uint64_t connection_id);
+  void MakeNextCall();
 
   Client* const client_;
-  QueuedAdmit queue_[kQueueCapacity];
+  QueuedCall queue_[kQueueCapacity];
   size_t queue_first_ = 0;
   size_t queue_length_ = 0;
   uint64_t socket_was_empty_at_ = 0;
