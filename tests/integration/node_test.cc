@@ -68,6 +68,18 @@ void NodeTest::TellBroker(const PodRecord& pod) {
   Required(node_->SetPods(pods_));
 }
 
+void NodeTest::ChangePod(const PodRecord& pod) {
+  for (PodRecord& known : pods_) {
+    if (known.uid == pod.uid) known = pod;
+  }
+  Required(node_->SetPods(pods_));
+}
+
+void NodeTest::DeletePod(const PodRecord& pod) {
+  std::erase_if(pods_, [&](const PodRecord& known) { return known.uid == pod.uid; });
+  Required(node_->SetPods(pods_));
+}
+
 RemoteParty NodeTest::Start(const PodRecord& pod, int device) {
   RemoteParty party(
       pod, Required(node_->Run(pod, Allocation(device), {"npu-ipc-party"}, kSanitizerEnvironment)));
@@ -76,7 +88,11 @@ RemoteParty NodeTest::Start(const PodRecord& pod, int device) {
 }
 
 RemoteParty NodeTest::StartMember(const std::string& name, const std::string& group, int device) {
-  RemoteParty party = Start(NewPod(name, group), device);
+  return StartMember(NewPod(name, group), device);
+}
+
+RemoteParty NodeTest::StartMember(const PodRecord& pod, int device) {
+  RemoteParty party = Start(pod, device);
   EXPECT_THAT(party.Do("open"), IsOk());
   return party;
 }
@@ -104,6 +120,16 @@ std::vector<std::string> NodeTest::ExportedKeys() {
 std::string NodeTest::AuditFile(const std::string& key) {
   const Result<std::string> text = ReadFile(node_->audit_directory() + "/" + key);
   return text.ok() ? *text : "";
+}
+
+std::vector<int> NodeTest::AuditedPids(const std::string& key) {
+  const std::string text = AuditFile(key);
+  std::vector<int> pids;
+  constexpr std::string_view kField = ";pid=";
+  for (size_t at = text.find(kField); at != std::string::npos; at = text.find(kField, at + 1)) {
+    pids.push_back(std::atoi(text.c_str() + at + kField.size()));
+  }
+  return pids;
 }
 
 std::string NodeTest::BrokerSays(const std::string& path, const std::string& log) {

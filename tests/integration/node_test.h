@@ -33,12 +33,16 @@ class NodeTest : public testing::Test {
   // npu-ipc.io/group annotation; empty: it has none.
   PodRecord NewPod(const std::string& name, const std::string& group);
   void TellBroker(const PodRecord& pod);
+  // What the broker is told of pods that it knows: another object of the same uid, or none.
+  void ChangePod(const PodRecord& pod);
+  void DeletePod(const PodRecord& pod);
 
   // npu-ipc-party in a container of that pod, with the node's n-th device set as its own. It is not
   // connected to the broker yet.
   RemoteParty Start(const PodRecord& pod, int device);
   // The same in a new pod, and connected.
   RemoteParty StartMember(const std::string& name, const std::string& group, int device);
+  RemoteParty StartMember(const PodRecord& pod, int device);
 
   // A block of the pattern that starts with `first_word`, published under its name.
   static void Publish(RemoteParty& exporter, const std::string& name, uint64_t first_word);
@@ -50,6 +54,8 @@ class NodeTest : public testing::Test {
   std::vector<std::string> ExportedKeys();
   // What it says of one; empty once it is gone.
   std::string AuditFile(const std::string& key);
+  // Every number after "pid=" in it: the creator's first, then those listed.
+  std::vector<int> AuditedPids(const std::string& key);
 
   // What the broker that writes to `log` answers at a path of its HTTP listener.
   std::string BrokerSays(const std::string& path, const std::string& log = "broker");

@@ -57,7 +57,9 @@ class BrokerConnection {
   // Sends `message` with a header of its type and `request_id`.
   template <class T>
   void Send(T message, wire::MessageType type, uint64_t request_id) {
-    message.header = {wire::kVersionMajor, wire::MinorOf(type), type, sizeof(T), 0, request_id};
+    const uint32_t speaks = type == wire::MessageType::kWelcome ? wire::kVersionMinor : 0;
+    message.header = {wire::kVersionMajor, wire::MinorOf(type), type, sizeof(T), speaks,
+                      request_id};
     SendRaw(&message, sizeof(message));
   }
   void SendRaw(const void* data, size_t bytes) {
