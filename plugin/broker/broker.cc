@@ -48,7 +48,8 @@ void RaiseDescriptorLimit() {
 }  // namespace
 
 Broker::Broker(const Settings& settings, config::Start start, std::unique_ptr<EventLoop> loop)
-    : settings_(settings),
+    : driver_records_(settings.driver_records),
+      settings_(settings),
       start_(std::move(start)),
       metrics_(NPU_IPC_VERSION),
       loop_(std::move(loop)),
@@ -323,6 +324,10 @@ std::optional<pods::RevokeMode> Broker::RevokeModeOf(const std::string& pod) {
 std::optional<Refusal> Broker::CheckRight(ClientId client, const GroupKey& group,
                                           ShareRight right) {
   return clients_.at(client)->CheckRight(group, right);
+}
+
+std::optional<std::string> Broker::Contradiction(const driver_records::ExportClaim& claim) {
+  return driver_records_.Contradiction(claim);
 }
 
 device_view::Reach Broker::ReachBetween(uint32_t device_a, uint32_t device_b) {

@@ -70,6 +70,7 @@ class Broker final : private ShareContext, private SessionHost {
                                      const pods::ExportUsage& of_pod,
                                      const pods::ExportUsage& of_node) override;
   std::optional<pods::RevokeMode> RevokeModeOf(const std::string& pod) override;
+  std::optional<std::string> Contradiction(const driver_records::ExportClaim& claim) override;
   device_view::Reach ReachBetween(uint32_t device_a, uint32_t device_b) override;
   void OnRefused(ClientId client, const Refusal& refusal) override;
   void OnRevoked(ClientId client, const Refusal& reason) override;
@@ -85,6 +86,7 @@ class Broker final : private ShareContext, private SessionHost {
   void OnRevoked(const pods::Pod& pod, const Refusal& reason) override;
   void OnInvisiblePeer() override;
 
+  const driver_records::DriverRecords driver_records_;
   Settings settings_;  // the loop thread's own
   const config::Start start_;
   Metrics metrics_;

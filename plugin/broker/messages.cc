@@ -120,9 +120,7 @@ std::optional<std::string> Check(const wire::Attach& message) {
   return CheckName(message.name, "name");
 }
 
-bool IsStatus(Status status) {
-  return status >= Status::kOk && status <= Status::kClaimContradicted;
-}
+bool IsStatus(Status status) { return status >= Status::kOk && status <= wire::kLastStatus; }
 
 std::optional<std::string> Check(const wire::Imported& message) {
   if (!IsStatus(message.status)) return "unknown status";

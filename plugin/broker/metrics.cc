@@ -52,7 +52,7 @@ class CountersByLabel {
 
 // The names of all statuses, but for those that are no refusal, and `more`.
 std::vector<std::string> Statuses(std::vector<std::string> more) {
-  for (auto status = wire::Status::kMalformed; status <= wire::Status::kClaimContradicted;
+  for (auto status = wire::Status::kMalformed; status <= wire::kLastStatus;
        status = static_cast<wire::Status>(static_cast<int32_t>(status) + 1)) {
     more.emplace_back(StatusName(status));
   }

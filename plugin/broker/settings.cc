@@ -35,6 +35,10 @@ void AddOptions(config::Options& options, Settings* settings) {
   options.Add("pods.waitTimeout",
               "how long a process waits for the pod directory to learn of its pod",
               &settings->pod_wait, milliseconds(0), minutes(10));
+  options.Add("driver.recordsDirectory",
+              "where the driver tells what it has exported: what processes publish is held against "
+              "it; where it is not there, nothing is",
+              &settings->driver_records);
   options.Add("client.helloTimeout", "how long a connection may stay silent before it is dropped",
               &settings->hello_timeout, milliseconds(10), minutes(10));
   options.Add("admit.deadline", "how long an exporter may take to whitelist an importer",
@@ -114,6 +118,7 @@ config::Options DeclareOptions(Settings* settings) {
 Status Check(const Settings& settings) {
   const Status checked = config::FirstFailure({
       CheckAbsolutePath("socket.path", settings.socket_path),
+      CheckAbsolutePath("driver.recordsDirectory", settings.driver_records),
       kubelet::CheckResourceName("share.resourceName", settings.share_resource),
       CheckAbsolutePath("kubelet.devicePluginDirectory", settings.kubelet.directory),
       CheckAbsolutePath("injection.libraryStore", settings.library.store),

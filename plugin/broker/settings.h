@@ -12,6 +12,7 @@
 #include "plugin/config/options.h"
 #include "plugin/config/reload.h"
 #include "plugin/device_view/socket.h"
+#include "plugin/driver_records/driver_records.h"
 #include "plugin/injection/injected_library.h"
 #include "plugin/kubelet/device_plugin.h"
 #include "plugin/pods/cluster_policy.h"
@@ -22,6 +23,7 @@ namespace npu_ipc::broker {
 struct Settings {
   std::string socket_path = wire::kDefaultSocketPath;
   std::string pods_file;
+  std::string driver_records = driver_records::kDefaultDirectory;
   Duration pod_wait = std::chrono::seconds(10);
   Duration hello_timeout = std::chrono::seconds(10);
   Duration admit_deadline = std::chrono::seconds(5);

@@ -196,13 +196,39 @@ std::optional<Refusal> ShareRegistry::CheckPublish(ClientId id, const RegionName
   }
   if (auto refusal = CheckUsage(Known(id), request)) return refusal;
   const auto holder = names_.find(name);
-  if (holder == names_.end()) return std::nullopt;
-  const ClientInfo& exporter = Known(regions_.at(holder->second).exporter).info;
-  return Refusal{Status::kNameTaken,
-                 "region '" + name.name + "' of group " + name.group.Text() +
-                     " is published already, by pod " + exporter.PodFullName() + " (host pid " +
-                     std::to_string(exporter.process.pid) +
-                     "); use another name, or wait until that process withdraws it or ends"};
+  if (holder != names_.end()) {
+    const ClientInfo& exporter = Known(regions_.at(holder->second).exporter).info;
+    return Refusal{Status::kNameTaken,
+                   "region '" + name.name + "' of group " + name.group.Text() +
+                       " is published already, by pod " + exporter.PodFullName() + " (host pid " +
+                       std::to_string(exporter.process.pid) +
+                       "); use another name, or wait until that process withdraws it or ends"};
+  }
+  return CheckExport(Known(id), request);
+}
+
+std::optional<Refusal> ShareRegistry::CheckExport(const Client& client,
+                                                  const wire::Publish& request) {
+  const ClientInfo& exporter = client.info;
+  // One that is being renewed, or was when the request was sent, may be gone from the records.
+  const std::map<Handle, SharedKey>& keys = RecordOf(client).keys;
+  const auto known = keys.find(HandleOf(request.handle));
+  if (known != keys.end() && (known->second->rotation || known->second->handle != known->first)) {
+    return std::nullopt;
+  }
+  const char* const key = reinterpret_cast<const char*>(request.handle);
+  const auto contradiction = context_.Contradiction({{key, strnlen(key, sizeof(request.handle))},
+                                                     exporter.process.pid,
+                                                     request.claimed_physical_device,
+                                                     request.allocation_bytes});
+  if (!contradiction) return std::nullopt;
+  spdlog::warn("export claimed that the driver contradicts: pod={} container={} pid={} reason={}",
+               exporter.PodFullName(), exporter.container_name, exporter.process.pid,
+               *contradiction);
+  return Refusal{Status::kClaimContradicted,
+                 *contradiction +
+                     "; publish what this very process has exported, with its "
+                     "device and its whole length"};
 }
 
 // An allocation counts once, however many names it has.

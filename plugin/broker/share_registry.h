@@ -19,6 +19,7 @@
 #include "plugin/broker/peer_access.h"
 #include "plugin/broker/share_types.h"
 #include "plugin/device_view/node_state.h"
+#include "plugin/driver_records/driver_records.h"
 
 namespace npu_ipc::broker {
 
@@ -67,6 +68,9 @@ class ShareContext {
 
   // How the pod wants rights taken back; nothing where it does not say any more.
   virtual std::optional<pods::RevokeMode> RevokeModeOf(const std::string& pod) = 0;
+
+  // In words, where the driver's own records say otherwise than an exporter; else nothing.
+  virtual std::optional<std::string> Contradiction(const driver_records::ExportClaim& claim) = 0;
 
   // How far two devices, by physical id, can use each other's memory.
   virtual device_view::Reach ReachBetween(uint32_t device_a, uint32_t device_b) = 0;
@@ -228,6 +232,7 @@ class ShareRegistry {
   // share_registry.cc: regions.
   std::optional<Refusal> CheckPublish(ClientId client, const RegionName& name,
                                       const wire::Publish& request);
+  std::optional<Refusal> CheckExport(const Client& client, const wire::Publish& request);
   std::optional<Refusal> CheckUsage(const Client& client, const wire::Publish& request);
   SharedKey KeyOf(Client& client, const wire::Publish& request);
   void EndKey(const SharedKey& key);
@@ -273,6 +278,7 @@ class ShareRegistry {
   void LetGoOf(const std::set<GrantId>& grants);
   void FailRotation(const SharedKey& key, std::string_view result, const std::string& reason,
                     bool key_closed = false);
+  std::optional<std::string> Contradiction(const ExportedKey& key, const Handle& handle);
   void EndRotation(ExportedKey& key, std::string_view result);
   void EraseDrained(const ExportedKey& key);
   std::string DescribeKey(const ExportedKey& key) const;

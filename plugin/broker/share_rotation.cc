@@ -201,10 +201,22 @@ void ShareRegistry::Rotated(ClientId id, const wire::Rotated& answer) {
                  answer.status == Status::kExporterGone);
   } else if (processes_.at(key->process).keys.contains(handle)) {
     FailRotation(key, "failed", "the exporter gave a key that it had before");
+  } else if (const auto contradiction = Contradiction(*key, handle)) {
+    FailRotation(key, "failed", *contradiction);
   } else {
     FinishRotation(key, handle);
   }
   UpdateGauges();
+}
+
+// Where the driver's own records say otherwise of the key that a rotation gave.
+std::optional<std::string> ShareRegistry::Contradiction(const ExportedKey& key,
+                                                        const Handle& handle) {
+  const char* const text = reinterpret_cast<const char*>(handle.data());
+  return context_.Contradiction({{text, strnlen(text, handle.size())},
+                                 key.process.pid,
+                                 regions_.at(*key.regions.begin()).device,
+                                 key.allocation_bytes});
 }
 
 void ShareRegistry::EndRotation(ExportedKey& key, std::string_view result) {
@@ -270,7 +282,8 @@ void ShareRegistry::LetGoOf(const std::set<GrantId>& grants) {
 void ShareRegistry::FailRotation(const SharedKey& key, std::string_view result,
                                  const std::string& reason, bool key_closed) {
   metrics_.CountLostRegions(key->regions.size());
-  spdlog::error("key rotation failed, its regions are lost: {} reason={}", DescribeKey(*key), reason);
+  spdlog::error("key rotation failed, its regions are lost: {} reason={}", DescribeKey(*key),
+                reason);
   EndRotation(*key, result);
   const std::set<RegionId> regions = key->regions;
   for (const RegionId id : regions) {

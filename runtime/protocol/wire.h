@@ -79,6 +79,7 @@ enum class Status : int32_t {
   kQuotaExceeded = 24,      // a byte limit of the pod, the node or the annotation (kLimit)
   kClaimContradicted = 25,  // the driver's own records say otherwise (kMalformed)
 };
+inline constexpr Status kLastStatus = Status::kClaimContradicted;
 
 enum class MessageType : uint32_t {
   // Library to broker, answered.

@@ -39,7 +39,7 @@ class BackOff {
 
 npu_ipc_status FromWire(wire::Status status) {
   const auto value = static_cast<int32_t>(status);
-  const bool known = value > 0 && value <= static_cast<int32_t>(wire::Status::kClaimContradicted);
+  const bool known = value > 0 && value <= static_cast<int32_t>(wire::kLastStatus);
   return known ? static_cast<npu_ipc_status>(value) : NPU_IPC_INTERNAL;
 }
 

@@ -23,7 +23,7 @@ class Rights : public NodeTest {
   }
 
   static std::string Config(bool cross_namespace) {
-    const std::string path = "/tmp/broker.json";  // in this test's mount namespace
+    const std::string path = "/run/broker.json";  // of the node box
     std::ofstream(path) << "{\"policy\": {\"crossNamespace\": "
                         << (cross_namespace ? "true" : "false")
                         << ", \"deniedNamespaces\": [\"banned\"]}}";

@@ -64,6 +64,10 @@ class FakeShareContext final : public ShareContext {
     }
     return std::nullopt;
   }
+  std::optional<std::string> Contradiction(const driver_records::ExportClaim& claim) override {
+    claims.push_back({std::string(claim.key), claim.exporter, claim.device, claim.bytes});
+    return contradiction;
+  }
   device_view::Reach ReachBetween(uint32_t device_a, uint32_t device_b) override {
     return device_view::ReachBetween(&node, device_a, device_b);
   }
@@ -75,7 +79,16 @@ class FakeShareContext final : public ShareContext {
   }
   void Forget(ClientId client) override { forgotten.insert(client); }
 
+  struct Claim {
+    std::string key;
+    pid_t exporter;
+    uint32_t device;
+    uint64_t bytes;
+    friend bool operator==(const Claim&, const Claim&) = default;
+  };
   std::map<ClientId, std::deque<Packet>> sent;
+  std::vector<Claim> claims;  // that were held against the driver's records
+  std::optional<std::string> contradiction;
   device_view::NodeState node;
   std::set<ClientId> dead;
   std::set<ClientId> no_export;

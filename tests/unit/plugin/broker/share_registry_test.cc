@@ -68,6 +68,17 @@ TEST_F(PublishTest, OtherHandlesAreNotSupportedYet) {
   EXPECT_EQ(TakeRefused(exporter).status, Status::kUnsupported);
 }
 
+TEST_F(PublishTest, IsHeldAgainstTheDriversRecords) {
+  const ClientId exporter = AddProcess(10);
+  context_.contradiction = "the driver says that process 11 made this export, not process 10";
+  registry_.Publish(exporter, kGroup, PublishRequest("rank-0", 3, "key"));
+  const wire::Refused refused = TakeRefused(exporter);
+  EXPECT_EQ(refused.status, Status::kClaimContradicted);
+  EXPECT_THAT(refused.reason, HasSubstr(*context_.contradiction));
+  EXPECT_EQ(registry_.regions(), 0U);
+  EXPECT_EQ(context_.claims, (std::vector<FakeShareContext::Claim>{{"key", 10, 3, 4096}}));
+}
+
 class LimitedTest : public ShareRegistryTest {
  protected:
   LimitedTest()

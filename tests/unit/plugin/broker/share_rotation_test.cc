@@ -168,6 +168,7 @@ TEST_F(RotationTest, APublishThatWasOnItsWayWithTheOldKeyGetsTheNewOne) {
   AnswerRotate(exporter_, rotate, "new-key");
   EXPECT_EQ(TakeGeneration(region_), 2U);
   Discard();
+  context_.contradiction = "the driver has no such export any more";
   Publish(exporter_, "late", 0, "key");
   EXPECT_EQ(context_.usage.bytes, 4096U) << "it is the same allocation";
   EXPECT_STREQ(reinterpret_cast<const char*>(Share(exporter_, keeper_, "late").handle), "new-key");
@@ -299,6 +300,15 @@ TEST_F(FailedRotationTest, AnExporterThatEndsTakesItsKeyAlong) {
 
 TEST_F(FailedRotationTest, AKeyThatItHadBeforeIsNoNewKey) {
   AnswerRotate(exporter_, rotate_, "key");
+  ExpectLost("failed");
+}
+
+TEST_F(FailedRotationTest, AKeyThatTheDriverContradictsIsNoNewKey) {
+  context_.contradiction = "the driver has no such export";
+  AnswerRotate(exporter_, rotate_, "new-key");
+  EXPECT_EQ(context_.claims.back().key, "new-key");
+  EXPECT_EQ(context_.claims.back().exporter, 10);
+  EXPECT_EQ(context_.claims.back().bytes, 4096U);
   ExpectLost("failed");
 }
 
