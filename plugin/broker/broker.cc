@@ -14,11 +14,11 @@
 
 #include "hal/base/posix_error.h"
 #include "hal/base/process.h"
+#include "plugin/broker/pod_source.h"
 #include "plugin/broker/share_resource.h"
 #include "plugin/device_view/device_metrics.h"
 #include "plugin/injection/injected_library.h"
 #include "plugin/injection/library_store.h"
-#include "plugin/pods/file_directory.h"
 
 namespace npu_ipc::broker {
 namespace {
@@ -76,38 +76,38 @@ Status Broker::Open() {
   if (!listener.ok()) return listener.status().WithContext("socket.path");
   listener_ = std::move(listener).value();
 
-  Result<std::unique_ptr<pods::FilePodDirectory>> pods =
-      pods::FilePodDirectory::Open(*loop_, settings_.pods_file);
-  if (!pods.ok()) return pods.status().WithContext("pods.file");
-  pods_ = std::move(pods).value();
-  rights_ = std::make_unique<PodRights>(*pods_, settings_.policy);
-  pods_->OnChange([this](const std::vector<std::string>& changed) { OnPodsChanged(changed); });
-  UpdateReadiness();
+  const Result<std::optional<cluster::ClusterConfig>> cluster =
+      FindCluster(settings_.cluster_enabled, settings_.cluster_kubeconfig);
+  if (!cluster.ok()) return cluster.status().WithContext("cluster");
+  if (Status opened = OpenPods(*cluster); !opened.ok()) return opened;
 
   Result<EventLoop::WatchId> watch =
       loop_->Watch(listener_->fd(), EPOLLIN, [this](uint32_t) { AcceptAll(); });
   if (!watch.ok()) return watch.status();
   listener_watch_ = *watch;
-  if (Status started = StartReporting(); !started.ok()) {
-    return started.WithContext("cluster");
-  }
+  StartReporting(*cluster);
   OfferShareResource();
   WatchDevices();
   if (Status served = ServeHttp(); !served.ok()) return served.WithContext("http.listenAddress");
-  spdlog::info("serving: socket={} pods_file={} version={}", settings_.socket_path,
-               settings_.pods_file, NPU_IPC_VERSION);
+  spdlog::info("serving: socket={} version={}", settings_.socket_path, NPU_IPC_VERSION);
   return Status::Ok();
 }
 
-Status Broker::StartReporting() {
-  Result<std::optional<cluster::ClusterConfig>> config =
-      FindCluster(settings_.cluster_enabled, settings_.cluster_kubeconfig);
-  if (!config.ok()) return config.status();
-  if (!*config) return Status::Ok();
-  spdlog::info("writing labels and Events: server={} source={} node={}",
-               cluster::ServerName(**config), (*config)->source, settings_.node_name);
-  reporter_ = std::make_unique<ClusterReporter>(std::move(**config), settings_.node_name);
+Status Broker::OpenPods(const std::optional<cluster::ClusterConfig>& cluster) {
+  Result<std::unique_ptr<pods::PodDirectory>> pods = OpenPodDirectory(*loop_, settings_, cluster);
+  if (!pods.ok()) return pods.status();
+  pods_ = std::move(pods).value();
+  rights_ = std::make_unique<PodRights>(*pods_, settings_.policy);
+  pods_->OnChange([this](const std::vector<std::string>& changed) { OnPodsChanged(changed); });
+  UpdateReadiness();
   return Status::Ok();
+}
+
+void Broker::StartReporting(const std::optional<cluster::ClusterConfig>& cluster) {
+  if (!cluster) return;
+  spdlog::info("writing labels and Events: server={} source={} node={}",
+               cluster::ServerName(*cluster), cluster->source, settings_.node_name);
+  reporter_ = std::make_unique<ClusterReporter>(*cluster, settings_.node_name);
 }
 
 // What is in the way of it is not in the way of those who have the library already: said, and made

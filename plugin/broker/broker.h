@@ -45,7 +45,8 @@ class Broker final : private ShareContext, private SessionHost {
   Status Open();
   void WatchDevices();
   Status ServeHttp();
-  Status StartReporting();
+  Status OpenPods(const std::optional<cluster::ClusterConfig>& cluster);
+  void StartReporting(const std::optional<cluster::ClusterConfig>& cluster);
   void OfferShareResource();
   void CountShareAllocate(const kubelet::AllocateCall& call);
   void KeepLibraryVersion(const std::string& directory);

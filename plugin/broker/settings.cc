@@ -1,5 +1,6 @@
 #include "plugin/broker/settings.h"
 
+#include "plugin/broker/pod_source.h"
 #include "plugin/broker/share_resource.h"
 #include "plugin/config/checks.h"
 #include "plugin/kubelet/resource_name.h"
@@ -30,7 +31,8 @@ void AddOptions(config::Options& options, Settings* settings) {
   options.Add("socket.path", "the socket that containers connect to; its directory is mounted",
               &settings->socket_path);
   options.Add("pods.file",
-              "JSON file of this node's pods, as 'kubectl get pods -o json' prints them; watched",
+              "JSON file of this node's pods, as 'kubectl get pods -o json' prints them; watched; "
+              "empty: the API server is asked for them",
               &settings->pods_file);
   options.Add("pods.waitTimeout",
               "how long a process waits for the pod directory to learn of its pod",
@@ -74,10 +76,11 @@ void AddOptions(config::Options& options, Settings* settings) {
               &settings->share_resource);
   options.Add("share.ids", "how many containers of the node may request it; 0: it is not served",
               &settings->share_ids, 0, ShareResource::kMaxIds);
-  options.AddChoice("cluster.enabled",
-                    "whether the node is labelled and Events are written, through the API server; "
-                    "auto: with cluster.kubeconfig, or where this is a pod with a service account",
-                    &settings->cluster_enabled, {"auto", "true", "false"});
+  options.AddChoice(
+      "cluster.enabled",
+      "whether the API server is used: for the pods of this node, its labels, and "
+      "Events; auto: with cluster.kubeconfig, or where this is a pod with a service account",
+      &settings->cluster_enabled, {"auto", "true", "false"});
   options.Add("cluster.kubeconfig",
               "kubeconfig file to reach the API server with; empty: the pod's service account",
               &settings->cluster_kubeconfig);
@@ -129,12 +132,7 @@ Status Check(const Settings& settings) {
   });
   if (!checked.ok()) return checked;
   if (Status policy = pods::Check(settings.policy); !policy.ok()) return policy;
-  if (settings.pods_file.empty()) {
-    return {StatusCode::kInvalidArgument,
-            "pods.file is not set: name the file that holds this node's pods (the output of "
-            "'kubectl get pods -A -o json')"};
-  }
-  return Status::Ok();
+  return CheckPodSource(settings);
 }
 
 Result<Settings> Reload(const config::Start& start, const Settings& in_force) {

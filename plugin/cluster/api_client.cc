@@ -40,7 +40,9 @@ HttpRequest MakeRequest(const char* method, const ObjectPath& path,
   HttpRequest request;
   request.method = method;
   request.target = UrlPath(path) + UrlQuery(parameters);
-  request.headers = {{"Accept", "application/json"}, {"User-Agent", kUserAgent}};
+  request.headers = {{"Accept", "application/json"},
+                     {"Accept-Encoding", "identity"},  // lists are asked for once in a long while
+                     {"User-Agent", kUserAgent}};
   return request;
 }
 
@@ -95,12 +97,12 @@ Result<HttpAnswer> ApiClient::Exchange(const HttpRequest& request, CallSuperviso
 }
 
 Reply ApiClient::Send(const std::string& operation, const HttpRequest& request,
-                      const CallOptions& options) {
+                      const CallOptions& options, const MemberFilter& filter) {
   CallSupervisor::Call call(supervisor_, options.canceller, SystemClock().Now() + options.timeout);
   const Result<HttpAnswer> answer = Exchange(request, call, nullptr);
-  Reply reply = answer.ok()
-                    ? MakeReply(operation, answer->status, answer->body, answer->retry_after)
-                    : NoReply(operation, answer.status());
+  Reply reply = answer.ok() ? MakeParsedReply(operation, answer->status,
+                                              filter.ReadList(answer->body), answer->retry_after)
+                            : NoReply(operation, answer.status());
   if (!reply.ok()) ++failed_calls_;
   return reply;
 }
@@ -130,14 +132,15 @@ Reply ApiClient::Patch(const ObjectPath& path, const PatchOptions& options, cons
 }
 
 Reply ApiClient::ListPages(const ObjectPath& collection, const QueryParameters& parameters,
-                           const CallOptions& call, Listing* listing) {
+                           const MemberFilter& left_out, const CallOptions& call,
+                           Listing* listing) {
   const std::string operation = "list " + Describe(collection);
   listing->items.clear();
   std::string next;
   for (;;) {
     QueryParameters page = parameters;
     if (!next.empty()) page.emplace_back("continue", next);
-    Reply reply = Send(operation, MakeRequest("GET", collection, page), call);
+    Reply reply = Send(operation, MakeRequest("GET", collection, page), call, left_out);
     if (!reply.ok()) return reply;
     const auto items = reply.body.find("items");
     const std::string version = FindText(reply.body, {"metadata", "resourceVersion"});
@@ -160,8 +163,9 @@ Listing ApiClient::List(const ObjectPath& collection, const ListOptions& options
   QueryParameters paged = selection;
   paged.emplace_back("limit", std::to_string(options.page_size));
   Listing listing;
-  listing.reply = ListPages(collection, paged, call, &listing);
-  if (listing.reply.gone()) listing.reply = ListPages(collection, selection, call, &listing);
+  listing.reply = ListPages(collection, paged, options.left_out, call, &listing);
+  if (listing.reply.gone())
+    listing.reply = ListPages(collection, selection, options.left_out, call, &listing);
   if (!listing.reply.ok()) listing.items.clear();
   return listing;
 }

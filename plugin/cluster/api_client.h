@@ -17,6 +17,7 @@
 #include "plugin/cluster/canceller.h"
 #include "plugin/cluster/cluster_config.h"
 #include "plugin/cluster/json.h"
+#include "plugin/cluster/member_filter.h"
 #include "plugin/cluster/resource.h"
 
 namespace npu_ipc::cluster {
@@ -40,6 +41,7 @@ struct Selection {
 struct ListOptions {
   Selection selection;
   size_t page_size = 500;
+  MemberFilter left_out;  // of each object
 };
 
 struct WatchOptions {
@@ -113,14 +115,16 @@ class ApiClient {
   const ClusterConfig& config() const { return config_; }
 
  private:
-  Reply Send(const std::string& operation, const HttpRequest& request, const CallOptions& options);
+  // `filter` is of a list's objects.
+  Reply Send(const std::string& operation, const HttpRequest& request, const CallOptions& options,
+             const MemberFilter& filter = {});
   // With the token, and once more with a new one.
   Result<HttpAnswer> Exchange(const HttpRequest& request, CallSupervisor::Call& call,
                               const HttpStream* stream);
   Result<HttpAnswer> SendWithToken(const HttpRequest& request, CallSupervisor::Call& call,
                                    const HttpStream* stream, Secret* sent_token);
   Reply ListPages(const ObjectPath& collection, const QueryParameters& parameters,
-                  const CallOptions& call, Listing* listing);
+                  const MemberFilter& left_out, const CallOptions& call, Listing* listing);
 
   const ClusterConfig config_;
   CallSupervisor supervisor_;

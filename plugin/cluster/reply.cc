@@ -98,20 +98,26 @@ Reply FailureReply(const std::string& operation, int http_status, const Json& st
 
 Reply MakeReply(const std::string& operation, int http_status, std::string_view body,
                 const std::string& retry_after_header) {
-  Json parsed = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  return MakeParsedReply(operation, http_status,
+                         Json::parse(body, nullptr, /*allow_exceptions=*/false),
+                         retry_after_header);
+}
+
+Reply MakeParsedReply(const std::string& operation, int http_status, Json body,
+                      const std::string& retry_after_header) {
   if (http_status / 100 == 2) {
     Reply reply;
     reply.http_status = http_status;
-    if (!parsed.is_object()) {
+    if (!body.is_object()) {
       reply.status =
           Status(StatusCode::kUnavailable, operation + ": the answer is not a JSON object");
       return reply;
     }
-    reply.body = std::move(parsed);
+    reply.body = std::move(body);
     return reply;
   }
   // Something between us and the API server may have answered, in HTML.
-  Reply reply = FailureReply(operation, http_status, parsed.is_object() ? parsed : Json::object());
+  Reply reply = FailureReply(operation, http_status, body.is_object() ? body : Json::object());
   int64_t seconds = 0;
   std::from_chars(retry_after_header.data(), retry_after_header.data() + retry_after_header.size(),
                   seconds);

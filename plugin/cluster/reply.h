@@ -43,6 +43,9 @@ struct Reply {
 // The reply to `operation` ("list pods") that came with `http_status`. Never throws.
 Reply MakeReply(const std::string& operation, int http_status, std::string_view body,
                 const std::string& retry_after_header);
+// The same, of a body that has been read; discarded where it is no JSON.
+Reply MakeParsedReply(const std::string& operation, int http_status, Json body,
+                      const std::string& retry_after_header);
 
 // The failure that a Status object describes: an HTTP answer's body, or a watch's ERROR event.
 Reply FailureReply(const std::string& operation, int http_status, const Json& status_object);

@@ -54,8 +54,9 @@ void ResourceWatcher::Run() {
 }
 
 void ResourceWatcher::List() {
-  const Listing listing = client_.List(collection_, {options_.selection, options_.page_size},
-                                       {options_.call_timeout, &canceller_});
+  const Listing listing =
+      client_.List(collection_, {options_.selection, options_.page_size, options_.left_out},
+                   {options_.call_timeout, &canceller_});
   if (canceller_.cancelled()) return;
   if (!listing.reply.ok()) return BackOff(listing.reply);
   TakeList(listing);
@@ -118,7 +119,7 @@ void ResourceWatcher::OnEstablished() {
 }
 
 bool ResourceWatcher::OnLine(std::string_view line) {
-  const Json event = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+  const Json event = options_.left_out.ReadEvent(line);
   const std::string type = FindText(event, {"type"});
   const Json* object = Find(event, {"object"});
   if (type.empty() || object == nullptr || !object->is_object()) {

@@ -55,6 +55,7 @@ class ResourceSink {
 
 struct ResourceWatcherOptions {
   Selection selection;
+  MemberFilter left_out;  // of each object, metadata's name, namespace, uid and version never
   size_t page_size = 500;
   size_t max_line_bytes = 8 << 20;
   Duration call_timeout = std::chrono::seconds(30);  // to list a page, to start a watch

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -15,6 +16,10 @@ struct DirectoryState {
   bool ready = false;   // the pods have been read at least once, and the source is well now
   std::string problem;  // why it is not ready, or what is wrong with the source since
   size_t pods = 0;
+  // The source has been read at least once since this process started. Before that the pods, if
+  // any, are what an earlier process knew, and may have changed: good to give back what that process
+  // had granted, and for nothing else.
+  bool synced = false;
 };
 
 // Implementations belong to one thread (the broker's loop): it makes every call, and gets every
@@ -40,19 +45,39 @@ class PodDirectory {
   virtual void Refresh() = 0;
 };
 
-// The pods themselves, for implementations to keep.
+// What became of one pod.
+struct PodChange {
+  std::string uid;         // its own, not that of its cgroups
+  std::optional<Pod> pod;  // nullopt: it is gone
+};
+
+// The pods themselves, for implementations to keep. One that has terminated is not kept: nothing of
+// it runs, so that whoever still shows its uid gets nothing in its name.
 class PodTable {
  public:
-  // Makes `pods` the whole content; returns the cgroup uids of what differs. Two pods that claim
-  // one cgroup uid (somebody wrote a mirror pod's annotations) are both left out, and logged.
+  // Both return the cgroup uids of what differs. Two pods that claim one cgroup uid (somebody wrote
+  // a mirror pod's annotations) are both left out, and logged.
+
+  // Of several changes of one pod the last counts. The cost is that of the changes.
+  std::vector<std::string> Apply(std::vector<PodChange> changes);
+  // Makes `pods` the whole content.
   std::vector<std::string> Replace(std::vector<Pod> pods);
 
-  std::shared_ptr<const Pod> Find(const std::string& uid) const;
-  std::vector<std::string> Uids() const;
+  std::shared_ptr<const Pod> Find(const std::string& cgroup_uid) const;
+  // Of all pods that Find() finds.
+  std::vector<std::string> CgroupUids() const;
   size_t size() const { return pods_.size(); }
 
+  // In no order.
+  std::vector<std::shared_ptr<const Pod>> All() const;
+
  private:
-  std::unordered_map<std::string, std::shared_ptr<const Pod>> pods_;  // by CgroupUid
+  using PodPointer = std::shared_ptr<const Pod>;
+
+  void Set(const std::string& uid, PodPointer pod);
+
+  std::unordered_map<std::string, PodPointer> pods_;                 // by uid
+  std::unordered_map<std::string, std::vector<PodPointer>> claims_;  // by cgroup uid; never empty
 };
 
 }  // namespace npu_ipc::pods

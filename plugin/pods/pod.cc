@@ -11,6 +11,9 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr char kMirrorAnnotation[] = "kubernetes.io/config.mirror";
+constexpr char kHashAnnotation[] = "kubernetes.io/config.hash";
+
 Status Invalid(const std::string& where, const std::string& what) {
   return {StatusCode::kInvalidArgument, where + " " + what};
 }
@@ -64,27 +67,14 @@ void ReadContainers(const Json& status, const char* key, std::vector<PodContaine
   }
 }
 
-Result<Pod> ReadPod(const Json& object, const std::string& where) {
-  const Json* metadata = Member(object, "metadata");
-  if (metadata == nullptr || !metadata->is_object()) {
-    return Invalid(where + ".metadata", "is missing or not an object");
-  }
-  const std::string place = where + ".metadata";
-  Pod pod;
-  for (const Status& read : {ReadText(*metadata, "uid", place, &pod.uid),
-                             ReadText(*metadata, "namespace", place, &pod.pod_namespace),
-                             ReadText(*metadata, "name", place, &pod.name),
-                             ReadTexts(*metadata, "annotations", place, &pod.annotations),
-                             ReadTexts(*metadata, "labels", place, &pod.labels)}) {
-    if (!read.ok()) return read;
-  }
-  if (const Json* status = Member(object, "status")) {
-    for (const char* key :
-         {"containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"}) {
-      ReadContainers(*status, key, &pod.containers);
-    }
-  }
-  return pod;
+bool Matters(const std::string& annotation) {
+  return annotation.starts_with("npu-ipc.io/") || annotation == kMirrorAnnotation ||
+         annotation == kHashAnnotation;
+}
+
+bool IsTerminated(const Json& status) {
+  const Json* phase = Member(status, "phase");
+  return phase != nullptr && (*phase == "Succeeded" || *phase == "Failed");
 }
 
 Result<std::vector<Pod>> ReadList(const Json& items) {
@@ -111,14 +101,39 @@ Result<std::vector<Pod>> ReadList(const Json& items) {
 std::string FullName(const Pod& pod) { return pod.pod_namespace + "/" + pod.name; }
 
 std::string CgroupUid(const Pod& pod) {
-  const auto mirror = pod.annotations.find("kubernetes.io/config.mirror");
-  const auto hash = pod.annotations.find("kubernetes.io/config.hash");
+  const auto mirror = pod.annotations.find(kMirrorAnnotation);
+  const auto hash = pod.annotations.find(kHashAnnotation);
   if (mirror == pod.annotations.end() || hash == pod.annotations.end()) return pod.uid;
   // Annotations are the pod author's to write: only a value of a static pod's form counts, which no
   // other pod's uid has.
   const bool static_form = hash->second.size() == 32 && mirror->second == hash->second &&
                            hash->second.find_first_not_of("0123456789abcdef") == std::string::npos;
   return static_form ? hash->second : pod.uid;
+}
+
+Result<Pod> ReadPod(const Json& object, const std::string& where) {
+  const Json* metadata = Member(object, "metadata");
+  if (metadata == nullptr || !metadata->is_object()) {
+    return Invalid(where + ".metadata", "is missing or not an object");
+  }
+  const std::string place = where + ".metadata";
+  Pod pod;
+  for (const Status& read : {ReadText(*metadata, "uid", place, &pod.uid),
+                             ReadText(*metadata, "namespace", place, &pod.pod_namespace),
+                             ReadText(*metadata, "name", place, &pod.name),
+                             ReadTexts(*metadata, "annotations", place, &pod.annotations),
+                             ReadTexts(*metadata, "labels", place, &pod.labels)}) {
+    if (!read.ok()) return read;
+  }
+  std::erase_if(pod.annotations, [](const auto& entry) { return !Matters(entry.first); });
+  if (const Json* status = Member(object, "status")) {
+    pod.terminated = IsTerminated(*status);
+    for (const char* key :
+         {"containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"}) {
+      ReadContainers(*status, key, &pod.containers);
+    }
+  }
+  return pod;
 }
 
 std::string ContainerName(const Pod& pod, std::string_view id) {

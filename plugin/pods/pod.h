@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "hal/base/result.h"
 
 namespace npu_ipc::pods {
@@ -21,9 +23,13 @@ struct Pod {
   std::string uid;
   std::string pod_namespace;
   std::string name;
+  // Those that matter here: of npu-ipc.io/, and what makes a static pod's mirror. The others may be
+  // large, and change without a meaning.
   std::map<std::string, std::string> annotations;
   std::map<std::string, std::string> labels;
   std::vector<PodContainer> containers;  // init and ephemeral ones too; those with a status only
+  // Its phase is Succeeded or Failed: none of its containers runs, or will run again.
+  bool terminated = false;
 
   friend bool operator==(const Pod&, const Pod&) = default;
 };
@@ -38,6 +44,10 @@ std::string CgroupUid(const Pod& pod);
 
 // The name of the container `id`, empty where the pod's status does not have it (yet).
 std::string ContainerName(const Pod& pod, std::string_view id);
+
+// One pod of the Kubernetes API; its `kind` is not looked at. kInvalidArgument names the field, from
+// `where` on, that is missing or of a wrong type. Never throws.
+Result<Pod> ReadPod(const nlohmann::json& object, const std::string& where);
 
 // Parses what `kubectl get pods -o json` prints: a List (or PodList) of pods, or one Pod.
 // kInvalidArgument names the item and the field that is missing or of a wrong type, or the place

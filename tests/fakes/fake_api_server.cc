@@ -156,8 +156,12 @@ void FakeApiServer::State::MakeServer() {
 void FakeApiServer::State::Handle(const httplib::Request& request, httplib::Response& out) {
   const ObjectPath path = ParsePath(request.path);
   const std::string verb = VerbOf(request, path);
-  FakeRequest seen{verb, request.path, {}, request.get_header_value("Content-Type"),
-                   "",   request.body};
+  FakeRequest seen;
+  seen.verb = verb;
+  seen.path = request.path;
+  seen.content_type = request.get_header_value("Content-Type");
+  seen.accept_encoding = request.get_header_value("Accept-Encoding");
+  seen.body = request.body;
   for (const auto& [name, value] : request.params) seen.parameters[name] = value;
   const std::string authorization = request.get_header_value("Authorization");
   if (authorization.starts_with("Bearer ")) seen.token = authorization.substr(7);
@@ -207,6 +211,10 @@ bool FakeApiServer::State::Misbehave(const FakeFault& fault, httplib::Response& 
       return true;
     case FakeFault::Kind::kNoJson:
       out.set_content("ok", "text/plain");
+      return true;
+    case FakeFault::Kind::kGzip:
+      out.set_header("Content-Encoding", "gzip");
+      out.set_content("\x1f\x8b\x08 and so on", "application/json");
       return true;
     case FakeFault::Kind::kHang:
       Fail(out, 503, "ServiceUnavailable", "stopping");

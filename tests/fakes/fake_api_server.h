@@ -37,6 +37,7 @@ struct FakeFault {
     kSlow,    // the right answer, 20 bytes a second; not for watches
     kCut,     // half the right answer (of a watch: its headers), then the connection is closed
     kNoJson,  // 200 with something else
+    kGzip,    // the right answer's headers with a body that is said to be compressed
   };
   std::string verb;  // "get", "list", "watch", "create", "patch"; empty: any
   Kind kind = Kind::kStatus;
@@ -52,6 +53,7 @@ struct FakeRequest {
   std::string path;
   std::map<std::string, std::string> parameters;
   std::string content_type;
+  std::string accept_encoding;
   std::string token;
   std::string body;
 };

@@ -90,6 +90,7 @@ class BrokerProcessTest : public testing::Test {
   std::optional<ChildProcess> broker_;
   int http_port_ = 0;
   bool offers_share_resource_ = false;  // whether StartBroker() leaves share.ids alone
+  bool has_pods_file_ = true;           // whether StartBroker() sets pods.file
 };
 
 }  // namespace npu_ipc::broker

@@ -60,6 +60,35 @@ TEST(ParsePods, AnEmptyListIsNoPods) {
   EXPECT_TRUE(pods->empty());
 }
 
+TEST(ParsePods, KeepsTheAnnotationsThatMatter) {
+  const auto pods = ParsePods(R"({"kind": "Pod", "metadata": {"uid": "a", "namespace": "n",
+    "name": "x", "annotations": {"npu-ipc.io/group": "g", "npu-ipc.io/other": "o", "example.com/x": "y",
+    "kubectl.kubernetes.io/last-applied-configuration": "{}", "kubernetes.io/config.source": "file",
+    "kubernetes.io/config.hash": "h", "kubernetes.io/config.mirror": "h"}}})");
+  ASSERT_TRUE(pods.ok()) << pods.status().message();
+  EXPECT_THAT(pods->front().annotations,
+              UnorderedElementsAre(testing::Pair("npu-ipc.io/group", "g"),
+                                   testing::Pair("npu-ipc.io/other", "o"),
+                                   testing::Pair("kubernetes.io/config.hash", "h"),
+                                   testing::Pair("kubernetes.io/config.mirror", "h")));
+}
+
+TEST(ParsePods, APhaseSaysWhetherAPodHasTerminated) {
+  for (const auto& [phase, terminated] : {std::pair("\"Succeeded\"", true),
+                                          {"\"Failed\"", true},
+                                          {"\"Running\"", false},
+                                          {"\"Pending\"", false},
+                                          {"\"Unknown\"", false},
+                                          {"7", false},
+                                          {"null", false}}) {
+    const auto pods = ParsePods(R"({"kind": "Pod", "metadata": {"uid": "a", "namespace": "n",
+      "name": "x"}, "status": {"phase": )" +
+                                std::string(phase) + "}}");
+    ASSERT_TRUE(pods.ok()) << pods.status().message();
+    EXPECT_EQ(pods->front().terminated, terminated) << phase;
+  }
+}
+
 struct Malformed {
   std::string json;
   std::string named;
@@ -141,6 +170,73 @@ TEST(PodTable, LeavesOutTwoThatClaimOneStaticPod) {
   EXPECT_THAT(table.Replace({mirror}), UnorderedElementsAre(hash));
   EXPECT_THAT(table.Replace({mirror, impostor}), UnorderedElementsAre(hash));
   EXPECT_EQ(table.Find(hash), nullptr);
+}
+
+TEST(PodTable, DoesNotKeepWhatHasTerminated) {
+  PodTable table;
+  Pod pod = Named("a", "x");
+  EXPECT_THAT(table.Replace({pod}), UnorderedElementsAre("a"));
+  pod.terminated = true;
+  EXPECT_THAT(table.Replace({pod}), UnorderedElementsAre("a"));
+  EXPECT_EQ(table.Find("a"), nullptr);
+  EXPECT_EQ(table.size(), 0U);
+  EXPECT_THAT(table.Apply({{"a", pod}}), testing::IsEmpty());
+}
+
+TEST(PodTable, TakesOneChangeWithoutTheOthers) {
+  PodTable table;
+  table.Replace({Named("a", "x"), Named("b", "y")});
+  const auto kept = table.Find("b");
+  Pod changed = Named("a", "x");
+  changed.annotations["npu-ipc.io/group"] = "g";
+  EXPECT_THAT(table.Apply({{"a", changed}}), UnorderedElementsAre("a"));
+  EXPECT_EQ(table.Find("b"), kept);
+  EXPECT_THAT(table.Apply({{"a", changed}, {"c", std::nullopt}}), testing::IsEmpty());
+  EXPECT_THAT(table.Apply({{"a", std::nullopt}, {"c", Named("c", "z")}}),
+              UnorderedElementsAre("a", "c"));
+  EXPECT_EQ(table.size(), 2U);
+  EXPECT_EQ(table.All().size(), 2U);
+}
+
+TEST(PodTable, TheLastOfSeveralChangesCounts) {
+  PodTable table;
+  Pod later = Named("a", "x");
+  later.annotations["npu-ipc.io/group"] = "g";
+  EXPECT_THAT(table.Apply({{"a", Named("a", "x")}, {"a", std::nullopt}, {"a", later}}),
+              UnorderedElementsAre("a"));
+  EXPECT_EQ(*table.Find("a"), later);
+  EXPECT_THAT(table.Apply({{"a", Named("a", "x")}, {"a", later}}), testing::IsEmpty());
+  EXPECT_THAT(table.Apply({{"b", Named("b", "y")}, {"b", std::nullopt}}), testing::IsEmpty());
+  EXPECT_EQ(table.size(), 1U);
+}
+
+TEST(PodTable, APodThatBecomesAMirrorMovesToItsHash) {
+  const std::string hash = "6692aca748eb91429aeed74bd4135da2";
+  PodTable table;
+  table.Replace({Named("a", "etcd")});
+  Pod mirror = Named("a", "etcd");
+  mirror.annotations = {{"kubernetes.io/config.hash", hash}, {"kubernetes.io/config.mirror", hash}};
+  EXPECT_THAT(table.Apply({{"a", mirror}}), UnorderedElementsAre("a", hash));
+  EXPECT_EQ(table.Find("a"), nullptr);
+  EXPECT_EQ(table.Find(hash)->uid, "a");
+}
+
+TEST(PodTable, AStaticPodIsBackOnceItsImpostorIsGone) {
+  const std::string hash = "6692aca748eb91429aeed74bd4135da2";
+  Pod mirror = Named("a", "etcd");
+  mirror.annotations = {{"kubernetes.io/config.hash", hash}, {"kubernetes.io/config.mirror", hash}};
+  Pod impostor = mirror;
+  impostor.uid = "b";
+  Pod third = mirror;
+  third.uid = "c";
+  PodTable table;
+  table.Replace({mirror});
+  EXPECT_THAT(table.Apply({{"b", impostor}}), UnorderedElementsAre(hash));
+  EXPECT_THAT(table.Apply({{"c", third}}), testing::IsEmpty());
+  EXPECT_THAT(table.Apply({{"b", std::nullopt}}), testing::IsEmpty());
+  EXPECT_EQ(table.Find(hash), nullptr);
+  EXPECT_THAT(table.Apply({{"c", std::nullopt}}), UnorderedElementsAre(hash));
+  EXPECT_EQ(table.Find(hash)->uid, "a");
 }
 
 }  // namespace
