@@ -62,12 +62,13 @@ void ShareRegistry::GuestRightsChanged(const std::string& owner_namespace) {
   const auto guests = guest_regions_.find(owner_namespace);
   if (guests == guest_regions_.end()) return;
   Keys to_rotate;
+  std::set<ClientId> exporters;
   for (const RegionId region : CopyOf(guests->second)) {
-    const ClientId exporter = regions_.at(region).exporter;
+    exporters.insert(regions_.at(region).exporter);
     RecheckRegion(region, &to_rotate);
-    if (to_rotate.empty()) ForgetUnlessClaiming(exporter);
   }
   RotateAll(to_rotate);
+  for (const ClientId exporter : exporters) ForgetUnlessClaiming(exporter);
   UpdateGauges();
 }
 

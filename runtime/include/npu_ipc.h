@@ -20,8 +20,9 @@
  *  6. Times are milliseconds; NPU_IPC_FOREVER waits without end. Sizes are bytes. Devices are
  * physical ids (N of /dev/davinciN), as two containers number their devices differently.
  *  7. Vendor calls are made on the calling thread in publish, attach, detach and withdraw, and need
- * its current context (aclrtSetDevice or aclrtSetCurrentContext). Whitelisting runs on the
- * library's one thread, with the context that publish captured.
+ * its current context (aclrtSetDevice or aclrtSetCurrentContext). Whitelisting, and renewing a key
+ * that somebody lost the right to, run on the library's one thread, with the context that publish
+ * captured.
  *  8. The vendor's library must be loaded by the program itself, in whatever way: this one never loads
  * it.
  *  9. A broker that is restarted costs nothing that is mapped: mappings go on, publish and attach

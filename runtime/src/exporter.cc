@@ -247,6 +247,7 @@ void Exporter::LoseAll() {
 void Exporter::CloseAll() {
   Text ignored;
   const hal::acl::IpcTable* const vendor = FindVendor(&ignored);
+  const Deadline deadline = Deadline::After(client_->timeout_ms());
   for (;;) {
     Region* region = nullptr;
     {
@@ -260,8 +261,7 @@ void Exporter::CloseAll() {
     bool closed = false;
     hal::acl::Error code = hal::acl::kSuccess;
     if (vendor != nullptr) {
-      client_->process().exports.Release(*vendor, region->exported,
-                                         Deadline::After(client_->timeout_ms()), &closed, &code);
+      client_->process().exports.Release(*vendor, region->exported, deadline, &closed, &code);
     }
     if (closed) TellClosed(*region);
     Delete(region);

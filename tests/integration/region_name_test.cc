@@ -4,6 +4,7 @@
 namespace npu_ipc {
 namespace {
 
+using testing::_;
 using testing::AllOf;
 using testing::HasSubstr;
 
@@ -48,6 +49,28 @@ TEST_F(RegionName, ThatIsPublishedMeanwhileWakesWhoWaits) {
   EXPECT_EQ(attached["exporter_host_pid"], std::to_string(exporter.host_pid()));
   EXPECT_THAT(importer.Do("read shard"), IsPattern(7));
   EXPECT_TRUE(MetricBecomes("npu_ipc_broker_waiting_attaches", 0));
+}
+
+TEST_F(RegionName, OfEachRankIsItsOwn) {
+  std::vector<RemoteParty> ranks;
+  for (int rank = 0; rank < 3; ++rank) {
+    ranks.push_back(StartMember("rank-" + std::to_string(rank), "world", rank));
+  }
+  for (int rank = 0; rank < 3; ++rank) {
+    const std::string name = "rank-" + std::to_string((rank + 2) % 3);
+    EXPECT_THAT(ranks[rank].Do("attach " + name + " 0"), IsRefused("NPU_IPC_NOT_FOUND", _));
+  }
+  for (int rank = 0; rank < 3; ++rank) {
+    Publish(ranks[rank], "rank-" + std::to_string(rank), 100U * rank);
+  }
+  for (int rank = 0; rank < 3; ++rank) {
+    const int left = (rank + 2) % 3;
+    const std::string name = "rank-" + std::to_string(left);
+    const Answer attached = ranks[rank].Do("attach " + name + " 10000");
+    EXPECT_THAT(attached, IsOk());
+    EXPECT_EQ(attached["exporter"], "team-a/" + name);
+    EXPECT_THAT(ranks[rank].Do("read " + name), IsPattern(100U * left));
+  }
 }
 
 }  // namespace
