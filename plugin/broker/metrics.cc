@@ -111,7 +111,7 @@ struct Metrics::Families {
   CountersByLabel rotations{
       AddFamily(registry, "key_rotations_total", "Rotations of an export key, by their result."),
       "result",
-      {"ok", "failed", "timed_out", "exporter_gone", "unsupported"}};
+      {"ok", "failed", "timed_out", "exporter_gone", "withdrawn", "unsupported"}};
   Counter& lost_regions = AddCounter(registry, "lost_regions_total",
                                      "Regions that ended because their key's rotation failed.");
   Counter& slow_clients = AddCounter(registry, "slow_clients_total",

@@ -301,6 +301,7 @@ void ShareRegistry::Withdraw(ClientId id, const wire::Withdraw& request) {
                   {Status::kLimit, "a withdraw of region " + region.name.Text() +
                                        " is waiting for its importers already"});
   }
+  region.given_up = true;
   CloseRegion(region, WithdrawReason::kWithdrawn, request.drain_milliseconds);
   if (region.grants.empty() || request.drain_milliseconds == 0) {
     const RegionId region_id = region.id;
@@ -410,7 +411,12 @@ void ShareRegistry::EraseIfDrained(RegionId region_id) {
     AnswerWithdraw(exporter, region_id, region.pending_withdraw->request_id);
     region.pending_withdraw.reset();
   }
-  if (region.key->rotation) return;
+  const SharedKey key = region.key;
+  if (key->rotation) {
+    if (key->rotation->asked != 0 || !IsGivenUp(*key)) return;
+    EndRotation(*key, "withdrawn");
+    return EraseDrained(*key);
+  }
   Client& client = Known(exporter);
   client.regions.erase(region_id);
   --RecordOf(client).regions;
@@ -421,7 +427,6 @@ void ShareRegistry::EraseIfDrained(RegionId region_id) {
     guests->second.erase(region_id);
     if (guests->second.empty()) guest_regions_.erase(guests);
   }
-  const SharedKey key = region.key;
   key->regions.erase(region_id);
   if (key->regions.empty()) EndKey(key);
   regions_.erase(region_id);

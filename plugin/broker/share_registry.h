@@ -186,6 +186,7 @@ class ShareRegistry {
     uint64_t view_offset;
     uint64_t view_bytes;
     bool withdrawing = false;  // holds no name any more
+    bool given_up = false;     // by its program: which closes the key once nobody holds it
     std::optional<PendingWithdraw> pending_withdraw;
     std::set<AttachId> admitting;  // attaches that wait for this exporter's answer
     std::set<GrantId> grants;
@@ -280,6 +281,7 @@ class ShareRegistry {
                     bool key_closed = false);
   std::optional<std::string> Contradiction(const ExportedKey& key, const Handle& handle);
   void EndRotation(ExportedKey& key, std::string_view result);
+  bool IsGivenUp(const ExportedKey& key) const;
   void EraseDrained(const ExportedKey& key);
   std::string DescribeKey(const ExportedKey& key) const;
   void FailRotationsOf(ClientId client);

@@ -193,7 +193,10 @@ void ShareRegistry::Rotated(ClientId id, const wire::Rotated& answer) {
   const SharedKey key = found->second;
   Handle handle;
   memcpy(handle.data(), answer.handle, handle.size());
-  if (answer.status != Status::kOk) {
+  if (answer.status == Status::kNotFound && IsGivenUp(*key)) {
+    EndRotation(*key, "withdrawn");
+    EraseDrained(*key);
+  } else if (answer.status != Status::kOk) {
     // kExporterGone: the old key is closed, and there is no new one.
     FailRotation(key, "failed",
                  "the exporter could not (" + std::string(StatusName(answer.status)) +
@@ -298,6 +301,12 @@ void ShareRegistry::FailRotation(const SharedKey& key, std::string_view result,
   }
   if (key_closed) LetGoOf(GrantsOf(*key));
   EraseDrained(*key);
+}
+
+// Its program closes it without being asked to.
+bool ShareRegistry::IsGivenUp(const ExportedKey& key) const {
+  return key.grants == 0 && std::all_of(key.regions.begin(), key.regions.end(),
+                                        [this](RegionId id) { return regions_.at(id).given_up; });
 }
 
 void ShareRegistry::EraseDrained(const ExportedKey& key) {

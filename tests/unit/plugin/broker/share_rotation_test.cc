@@ -233,6 +233,30 @@ TEST_F(RotationTest, ASecondOneLaterGivesTheNextGeneration) {
   EXPECT_EQ(TakeGeneration(region_), 3U);
 }
 
+TEST_F(RotationTest, AProgramThatWithdrawsEverythingNeedsNoNewKey) {
+  Deny(20);
+  Withdraw(exporter_, region_, 60000);
+  Detach(loser_, lost_);
+  Detach(keeper_, kept_);
+  EXPECT_EQ(Next<wire::Withdrawn>(exporter_, MessageType::kWithdrawn).status, Status::kOk);
+  EXPECT_TRUE(Counted("key_rotations_total{result=\"withdrawn\"} 1"));
+  EXPECT_EQ(registry_.regions(), 0U);
+  EXPECT_EQ(registry_.NextDeadline(), std::nullopt);
+}
+
+TEST_F(RotationTest, AProgramThatClosedTheKeyBeforeItWasAskedHasNothingToLose) {
+  Deny(20);
+  const wire::Rotate rotate = Drain();
+  Detach(loser_, lost_);
+  Detach(keeper_, kept_);
+  Withdraw(exporter_, region_, 0);
+  EXPECT_EQ(Next<wire::Withdrawn>(exporter_, MessageType::kWithdrawn).status, Status::kOk);
+  AnswerRotate(exporter_, rotate, "", Status::kNotFound);
+  EXPECT_TRUE(Counted("key_rotations_total{result=\"withdrawn\"} 1"));
+  EXPECT_TRUE(Counted("lost_regions_total 0"));
+  EXPECT_EQ(registry_.regions(), 0U);
+}
+
 class FailedRotationTest : public RotationTest {
  protected:
   void SetUp() override {
