@@ -60,6 +60,7 @@ class Broker final : private ShareContext, private SessionHost {
   // ShareContext
   void Send(ClientId client, const void* message, size_t bytes) override;
   bool ProcessAlive(ClientId client) override;
+  std::optional<ProcessKey> FindProcess(pid_t pid, const std::string& pod_uid) override;
   std::optional<Refusal> CheckRight(ClientId client, const GroupKey& group,
                                     ShareRight right) override;
   std::optional<std::string> Contradiction(const driver_records::ExportClaim& claim) override;

@@ -214,6 +214,26 @@ void Session::Handle(const wire::Imported& message) { services_.shares.Imported(
 void Session::Handle(const wire::Detached& message) { services_.shares.Detached(client_, message); }
 void Session::Handle(const wire::Admitted& message) { services_.shares.Admitted(client_, message); }
 
+void Session::Handle(const wire::Closed& message) { services_.shares.Closed(client_, message); }
+void Session::Handle(const wire::PeerHeld& message) { services_.shares.PeerHeld(client_, message); }
+void Session::Handle(const wire::ReclaimMapping& message) {
+  services_.shares.ReclaimMapping(client_, message);
+}
+void Session::Handle(const wire::ReclaimDone&) { services_.shares.ReclaimDone(client_); }
+
+// A group that the pod is not in any more: the registry finds that out for itself, and knows the
+// region all the same.
+void Session::Handle(const wire::ReclaimRegion& message) {
+  const auto resolved = member_->Resolve(Text(message.group));
+  const auto* const group = std::get_if<GroupKey>(&resolved);
+  const auto pod = member_->pod();
+  const std::string pod_namespace = pod == nullptr ? "" : pod->pod_namespace;
+  services_.shares.ReclaimRegion(
+      client_,
+      group != nullptr ? *group : GroupKey{pod_namespace, std::string(Text(message.group))},
+      message);
+}
+
 template <class M>
 void Session::Handle(const M& message) {
   const auto type = static_cast<uint32_t>(message.header.type);

@@ -89,6 +89,11 @@ class Session final : private Connection::Handler {
   void Handle(const wire::Imported& message);
   void Handle(const wire::Detached& message);
   void Handle(const wire::Admitted& message);
+  void Handle(const wire::Closed& message);
+  void Handle(const wire::PeerHeld& message);
+  void Handle(const wire::ReclaimRegion& message);
+  void Handle(const wire::ReclaimMapping& message);
+  void Handle(const wire::ReclaimDone& message);
   // What the protocol has and this broker does not answer yet.
   template <class M>
   void Handle(const M& message);

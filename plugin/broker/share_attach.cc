@@ -135,7 +135,7 @@ std::optional<Refusal> ShareRegistry::CheckAttach(const PendingAttach& attach,
                                            " already, the driver's limit; end one of them"};
   }
   if (!region.key->listings.contains(importer.pid) &&
-      region.key->listings.size() >= limits_.whitelist) {
+      region.key->listings.size() + region.key->listed_before >= limits_.whitelist) {
     return Refusal{Status::kLimit, "the key of region '" + attach.name.name + "' lists " +
                                        std::to_string(limits_.whitelist) +
                                        " processes, the driver's limit; withdraw and publish it "
@@ -418,12 +418,13 @@ void ShareRegistry::Detached(ClientId id, const wire::Detached& outcome) {
 }
 
 void ShareRegistry::EndGrant(GrantId grant_id) {
-  const Grant grant = std::move(grants_.at(grant_id));
+  Grant grant = std::move(grants_.at(grant_id));
   grants_.erase(grant_id);
   Client& importer = Known(grant.importer);
   importer.grants.erase(grant_id);
   --RecordOf(importer).grants;
   ReleasePeer(grant.importer, importer.info.process, grant.importer_device, grant.exporter_device);
+  StopAwaiting(grant);
   if (grant.exporter == 0) return;
   ReleasePeer(grant.exporter, grant.exporter_process, grant.exporter_device, grant.importer_device);
   regions_.at(grant.region).grants.erase(grant_id);

@@ -20,12 +20,13 @@ Duration Milliseconds(uint32_t count) { return std::chrono::milliseconds(count);
 }  // namespace
 
 ShareRegistry::ShareRegistry(const Clock& clock, const ShareLimits& limits, ShareContext& context,
-                             Metrics& metrics)
+                             Metrics& metrics, uint64_t generation_floor)
     : clock_(clock),
       limits_(limits),
       context_(context),
       metrics_(metrics),
-      generations_(kRememberedNames) {}
+      generations_(kRememberedNames, generation_floor),
+      started_(clock.Now()) {}
 
 ShareRegistry::~ShareRegistry() = default;
 
@@ -44,9 +45,11 @@ size_t ShareRegistry::ClientsOf(const ProcessKey& process) const {
 void ShareRegistry::Disconnect(ClientId id) {
   Client& client = Known(id);
   client.connected = false;
+  client.disconnected = clock_.Now();
   // Nobody is left to answer.
   while (!client.attaches.empty()) EndAttach(*client.attaches.begin(), "importer_gone");
-  if (!client.regions.empty()) {
+  ReleasePeersHeld(id, true);
+  if (!client.regions.empty() || !client.grants.empty()) {
     client.grace =
         deadlines_.Add(clock_.Now() + limits_.disconnect_grace, [this, id] { WithdrawAll(id); });
   }
@@ -58,21 +61,28 @@ void ShareRegistry::Remove(ClientId id) {
   Client& client = Known(id);
   client.connected = false;
   while (!client.attaches.empty()) EndAttach(*client.attaches.begin(), "importer_gone");
+  ReleasePeersHeld(id, true);
   while (!client.grants.empty()) EndGrant(*client.grants.begin());
-  while (!client.regions.empty()) {
-    Region& region = regions_.at(*client.regions.begin());
-    CloseRegion(region, WithdrawReason::kExporterGone, 0);
-    // The grants stay: each importer still has to close its dead mapping.
-    for (const GrantId grant_id : region.grants) {
-      Grant& grant = grants_.at(grant_id);
-      grant.exporter = 0;
-      peer_access_.Release(grant.exporter_process, grant.exporter_device, grant.importer_device);
-    }
-    region.grants.clear();
-    EraseIfDrained(region.id);
-  }
+  while (!client.regions.empty()) DropExporter(regions_.at(*client.regions.begin()));
+  const ProcessKey process = client.info.process;
   DropClient(id);
+  AwaitedEnded(process);
   UpdateGauges();
+}
+
+// The region's memory is gone for its importers. The grants stay: each still has to close its dead
+// mapping.
+void ShareRegistry::DropExporter(Region& region) {
+  CloseRegion(region, WithdrawReason::kExporterGone, 0);
+  for (const GrantId grant_id : region.grants) {
+    Grant& grant = grants_.at(grant_id);
+    ReleasePeer(grant.exporter, grant.exporter_process, grant.exporter_device,
+                grant.importer_device);
+    grant.exporter = 0;
+  }
+  region.grants.clear();
+  region.key->listed_before = 0;
+  EraseIfDrained(region.id);
 }
 
 void ShareRegistry::ForgetUnlessClaiming(ClientId id) {
@@ -85,6 +95,7 @@ void ShareRegistry::ForgetUnlessClaiming(ClientId id) {
 void ShareRegistry::DropClient(ClientId id) {
   const auto found = clients_.find(id);
   deadlines_.Cancel(found->second.grace);
+  deadlines_.Cancel(found->second.peers_held_deadline);
   const auto process = processes_.find(found->second.info.process);
   process->second.clients.erase(id);
   if (process->second.clients.empty()) processes_.erase(process);
@@ -110,16 +121,9 @@ void ShareRegistry::Publish(ClientId id, const GroupKey& group, const wire::Publ
   if (const std::optional<Refusal> refusal = CheckPublish(id, name, request)) {
     return Refuse(id, request.header.request_id, *refusal);
   }
-  Region region;
-  region.id = next_id_++;
-  region.name = name;
-  region.exporter = id;
-  region.key = KeyOf(client, request);
+  Region& region = AddRegion(id, name, request);
   region.generation = generations_.Next(name);
-  region.device = request.claimed_physical_device;
-  region.allocation_bytes = request.allocation_bytes;
-  region.view_offset = request.view_offset;
-  region.view_bytes = request.view_bytes;
+  names_.emplace(name, region.id);
 
   auto answer = NewMessage<wire::Published>(MessageType::kPublished, request.header.request_id);
   answer.region_id = region.id;
@@ -130,14 +134,39 @@ void ShareRegistry::Publish(ClientId id, const GroupKey& group, const wire::Publ
       region.id, name.Text(), region.generation, client.info.PodFullName(),
       client.info.container_name.empty() ? client.info.container_id : client.info.container_name,
       client.info.process.pid, region.device, region.allocation_bytes);
-  client.regions.insert(region.id);
-  ++RecordOf(client).regions;
-  names_.emplace(name, region.id);
-  regions_.emplace(region.id, std::move(region));
   Send(id, answer);
+  BindClaims(region);
   WakeWaiting(name);
   UpdateGauges();
 }
+
+template <class M>
+ShareRegistry::Region& ShareRegistry::AddRegion(ClientId exporter, const RegionName& name,
+                                                const M& request) {
+  Client& client = Known(exporter);
+  Handle handle;
+  memcpy(handle.data(), request.handle, handle.size());
+  Region region;
+  region.id = next_id_++;
+  region.name = name;
+  region.exporter = exporter;
+  region.key = KeyOf(client, request.handle_kind, handle);
+  region.generation = 0;
+  region.device = request.claimed_physical_device;
+  region.allocation_bytes = request.allocation_bytes;
+  region.view_offset = request.view_offset;
+  region.view_bytes = request.view_bytes;
+  client.regions.insert(region.id);
+  region.key->regions.insert(region.id);
+  ++RecordOf(client).regions;
+  const RegionId id = region.id;
+  return regions_.emplace(id, std::move(region)).first->second;
+}
+
+template std::optional<Refusal> ShareRegistry::CheckExport(const ClientInfo&,
+                                                           const wire::ReclaimRegion&);
+template ShareRegistry::Region& ShareRegistry::AddRegion(ClientId, const RegionName&,
+                                                         const wire::ReclaimRegion&);
 
 std::optional<Refusal> ShareRegistry::CheckPublish(ClientId id, const RegionName& name,
                                                    const wire::Publish& request) {
@@ -163,8 +192,8 @@ std::optional<Refusal> ShareRegistry::CheckPublish(ClientId id, const RegionName
   return CheckExport(Known(id).info, request);
 }
 
-std::optional<Refusal> ShareRegistry::CheckExport(const ClientInfo& exporter,
-                                                  const wire::Publish& request) {
+template <class M>
+std::optional<Refusal> ShareRegistry::CheckExport(const ClientInfo& exporter, const M& request) {
   const char* const key = reinterpret_cast<const char*>(request.handle);
   const auto contradiction = context_.Contradiction({{key, strnlen(key, sizeof(request.handle))},
                                                      exporter.process.pid,
@@ -181,12 +210,13 @@ std::optional<Refusal> ShareRegistry::CheckExport(const ClientInfo& exporter,
 }
 
 std::shared_ptr<ShareRegistry::ExportedKey> ShareRegistry::KeyOf(Client& client,
-                                                                 const wire::Publish& request) {
-  Handle handle;
-  memcpy(handle.data(), request.handle, handle.size());
+                                                                 wire::HandleKind kind,
+                                                                 const Handle& handle) {
   std::weak_ptr<ExportedKey>& known = client.keys[handle];
   if (std::shared_ptr<ExportedKey> key = known.lock()) return key;
-  auto key = std::make_shared<ExportedKey>(ExportedKey{request.handle_kind, handle, {}});
+  auto key = std::make_shared<ExportedKey>();
+  key->kind = kind;
+  key->handle = handle;
   known = key;
   return key;
 }
@@ -220,7 +250,8 @@ void ShareRegistry::Withdraw(ClientId id, const wire::Withdraw& request) {
                                        " is waiting for its importers already"});
   }
   CloseRegion(region, WithdrawReason::kWithdrawn, request.drain_milliseconds);
-  if (region.grants.empty() || request.drain_milliseconds == 0) {
+  const bool held = !region.grants.empty() || ImportersMayComeBack(region);
+  if (!held || request.drain_milliseconds == 0) {
     const RegionId region_id = region.id;
     AnswerWithdraw(id, region_id, request_id);
     EraseIfDrained(region_id);
@@ -254,13 +285,19 @@ void ShareRegistry::CloseRegion(Region& region, WithdrawReason reason,
       TryAttach(attach_id);
     }
   }
+  region.told = reason;
   for (const GrantId grant : region.grants) {
-    auto message = NewMessage<wire::Withdrawing>(MessageType::kWithdrawing, 0);
-    message.grant_id = grant;
-    message.reason = reason;
-    message.drain_milliseconds = drain_milliseconds;
-    Send(grants_.at(grant).importer, message);
+    SendWithdrawing(grants_.at(grant), reason, drain_milliseconds);
   }
+}
+
+void ShareRegistry::SendWithdrawing(const Grant& grant, WithdrawReason reason,
+                                    uint32_t drain_milliseconds) {
+  auto message = NewMessage<wire::Withdrawing>(MessageType::kWithdrawing, 0);
+  message.grant_id = grant.id;
+  message.reason = reason;
+  message.drain_milliseconds = drain_milliseconds;
+  Send(grant.importer, message);
 }
 
 // Says how it stands now. The region may be gone already: nobody holds it then.
@@ -269,7 +306,8 @@ void ShareRegistry::AnswerWithdraw(ClientId client, RegionId region_id, RequestI
   answer.region_id = region_id;
   answer.status = Status::kOk;
   const auto found = regions_.find(region_id);
-  if (found != regions_.end() && !found->second.grants.empty()) {
+  if (found != regions_.end() &&
+      (!found->second.grants.empty() || ImportersMayComeBack(found->second))) {
     answer.status = Status::kStillHeld;
     answer.remaining = static_cast<uint32_t>(found->second.grants.size());
     PutText(answer.holders, Holders(found->second));
@@ -278,6 +316,9 @@ void ShareRegistry::AnswerWithdraw(ClientId client, RegionId region_id, RequestI
 }
 
 std::string ShareRegistry::Holders(const Region& region) {
+  if (region.grants.empty()) {
+    return "the broker was restarted a moment ago, and importers may not have come back yet";
+  }
   std::string text;
   for (const GrantId grant : region.grants) {
     const ClientInfo& importer = Known(grants_.at(grant).importer).info;
@@ -292,7 +333,7 @@ std::string ShareRegistry::Holders(const Region& region) {
 // A withdrawn region's record goes with its last grant; whoever waits for that is answered.
 void ShareRegistry::EraseIfDrained(RegionId region_id) {
   Region& region = regions_.at(region_id);
-  if (!region.withdrawing || !region.grants.empty()) return;
+  if (!region.withdrawing || !region.grants.empty() || ImportersMayComeBack(region)) return;
   const ClientId exporter = region.exporter;
   if (region.pending_withdraw) {
     deadlines_.Cancel(region.pending_withdraw->deadline);
@@ -301,6 +342,7 @@ void ShareRegistry::EraseIfDrained(RegionId region_id) {
   Client& client = Known(exporter);
   client.regions.erase(region_id);
   --RecordOf(client).regions;
+  region.key->regions.erase(region_id);
   if (region.key.use_count() == 1) client.keys.erase(region.key->handle);
   regions_.erase(region_id);
 }
@@ -312,6 +354,7 @@ void ShareRegistry::WithdrawAll(ClientId id) {
     CloseRegion(regions_.at(region_id), WithdrawReason::kWithdrawn, 0);
     EraseIfDrained(region_id);
   }
+  EndLeftGrants(id);
   ForgetUnlessClaiming(id);
   UpdateGauges();
 }

@@ -81,10 +81,10 @@ RemoteParty NodeTest::StartMember(const std::string& name, const std::string& gr
   return party;
 }
 
-void NodeTest::Publish(RemoteParty& exporter, const std::string& name, uint64_t first_word) {
+uint64_t NodeTest::Publish(RemoteParty& exporter, const std::string& name, uint64_t first_word) {
   EXPECT_THAT(exporter.Do("malloc " + name + " " + std::to_string(kRegionBytes)), IsOk());
   EXPECT_THAT(exporter.Do("write " + name + " " + std::to_string(first_word)), IsOk());
-  EXPECT_THAT(exporter.Do("publish " + name), IsOk());
+  return GenerationOf(exporter.Do("publish " + name));
 }
 
 nlohmann::json NodeTest::Allocation(int device) {

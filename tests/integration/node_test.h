@@ -40,8 +40,8 @@ class NodeTest : public testing::Test {
   // The same in a new pod, and connected.
   RemoteParty StartMember(const std::string& name, const std::string& group, int device);
 
-  // A block of the pattern that starts with `first_word`, published under its name.
-  static void Publish(RemoteParty& exporter, const std::string& name, uint64_t first_word);
+  // A block of the pattern that starts with `first_word`, published under its name. Its generation.
+  static uint64_t Publish(RemoteParty& exporter, const std::string& name, uint64_t first_word);
 
   // What Allocate answers for the node's n-th device.
   nlohmann::json Allocation(int device);
