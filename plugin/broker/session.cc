@@ -129,6 +129,7 @@ void Session::OnPacket(const void* packet, size_t bytes, bool truncated, pid_t s
 
 void Session::Handle(const wire::Hello& message) {
   hello_request_id_ = message.header.request_id;
+  speaks_minor_ = message.header.speaks_minor;
   services_.loop.Cancel(handshake_timer_);
   if (identity_refusal_) return RefuseAndClose(hello_request_id_, *identity_refusal_);
   if (const auto pod = member_->pod()) return Serve(*pod);
@@ -159,7 +160,8 @@ void Session::StopAwaitingPod() {
 
 void Session::Serve(const pods::Pod& pod) {
   const auto policy = member_->Policy();
-  if (const auto* refusal = std::get_if<Refusal>(&policy)) {
+  const auto* const refusal = std::get_if<Refusal>(&policy);
+  if (refusal != nullptr && !MayReclaim(*refusal)) {
     return RefuseAndClose(hello_request_id_, *refusal);
   }
   state_ = State::kServing;
@@ -173,8 +175,18 @@ void Session::Serve(const pods::Pod& pod) {
   client_ = services_.shares.AddClient(std::move(info));
   host_.OnClientAdded(id_, client_);
   spdlog::info("client connected: {}", Describe());
-  SendWelcome(pod, *std::get<const pods::SharePolicy*>(policy));
+  if (refusal != nullptr) {
+    Refuse(hello_request_id_, *refusal);
+  } else {
+    SendWelcome(pod, *std::get<const pods::SharePolicy*>(policy));
+  }
   connection_->PauseReading(false);
+}
+
+// Whether a process that is refused may hold what it was once granted: then it may say so.
+bool Session::MayReclaim(const Refusal& refusal) const {
+  return speaks_minor_ >= 1 && (refusal.status == wire::Status::kNoGroup ||
+                                refusal.status == wire::Status::kBadAnnotation);
 }
 
 void Session::SendWelcome(const pods::Pod& pod, const pods::SharePolicy& policy) {

@@ -100,6 +100,7 @@ class Session final : private Connection::Handler {
 
   void Serve(const pods::Pod& pod);
   void SendWelcome(const pods::Pod& pod, const pods::SharePolicy& policy);
+  bool MayReclaim(const Refusal& refusal) const;
   void StopAwaitingPod();
   void Refuse(uint64_t request_id, const Refusal& refusal);
   void RefuseAndClose(uint64_t request_id, const Refusal& refusal);
@@ -122,6 +123,7 @@ class Session final : private Connection::Handler {
 
   EventLoop::TimerId handshake_timer_ = 0;  // for Hello, then for the pod
   uint64_t hello_request_id_ = 0;
+  uint32_t speaks_minor_ = 0;
   ClientId client_ = 0;  // from Welcome on
 };
 

@@ -83,7 +83,7 @@ void ShareRegistry::Attach(ClientId id, const GroupKey& group, const wire::Attac
 void ShareRegistry::TryAttach(AttachId attach_id) {
   PendingAttach& attach = attaches_.at(attach_id);
   const auto named = names_.find(attach.name);
-  if (named == names_.end() || !Known(regions_.at(named->second).exporter).connected) {
+  if (hold_new_ || named == names_.end() || !Known(regions_.at(named->second).exporter).connected) {
     return Wait(attach);
   }
   Region& region = regions_.at(named->second);
@@ -214,6 +214,10 @@ void ShareRegistry::WaitEnded(AttachId attach_id) {
   const PendingAttach& attach = attaches_.at(attach_id);
   const std::string region =
       "region '" + attach.name.name + "' of group " + attach.name.group.Text();
+  if (hold_new_) {
+    return RefuseAttach(attach_id,
+                        {Status::kTimedOut, std::string(kNothingNewYet) + "; asked for " + region});
+  }
   const std::string within = " within " + std::to_string(attach.wait_milliseconds) + " ms";
   const auto named = names_.find(attach.name);
   if (named != names_.end()) {

@@ -48,6 +48,7 @@ void ShareRegistry::Disconnect(ClientId id) {
   client.disconnected = clock_.Now();
   // Nobody is left to answer.
   while (!client.attaches.empty()) EndAttach(*client.attaches.begin(), "importer_gone");
+  DropHeldPublishes(id);
   ReleasePeersHeld(id, true);
   if (!client.regions.empty() || !client.grants.empty()) {
     client.grace =
@@ -61,6 +62,7 @@ void ShareRegistry::Remove(ClientId id) {
   Client& client = Known(id);
   client.connected = false;
   while (!client.attaches.empty()) EndAttach(*client.attaches.begin(), "importer_gone");
+  DropHeldPublishes(id);
   ReleasePeersHeld(id, true);
   while (!client.grants.empty()) EndGrant(*client.grants.begin());
   while (!client.regions.empty()) DropExporter(regions_.at(*client.regions.begin()));
@@ -116,6 +118,7 @@ void ShareRegistry::UpdateGauges() {
 }
 
 void ShareRegistry::Publish(ClientId id, const GroupKey& group, const wire::Publish& request) {
+  if (hold_new_) return HoldPublish(id, group, request);
   Client& client = Known(id);
   const RegionName name{group, std::string(Text(request.name))};
   if (const std::optional<Refusal> refusal = CheckPublish(id, name, request)) {

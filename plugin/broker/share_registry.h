@@ -3,6 +3,7 @@
 
 #include <array>
 #include <chrono>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -31,6 +32,7 @@ struct ShareLimits {
   Duration admit_deadline = std::chrono::seconds(5);     // an exporter's answer
   Duration disconnect_grace = std::chrono::seconds(30);  // a living process without a connection
   Duration reclaim_window = std::chrono::seconds(5);     // for importers, after the broker's start
+  Duration hold = std::chrono::seconds(3);               // a publish, while nothing new is granted
   size_t peers_held = 4096;  // pairs of devices that one process may claim to have enabled
 };
 
@@ -90,6 +92,11 @@ class ShareRegistry {
   // From the next request and deadline on: nothing that was granted before is taken back.
   void SetLimits(const ShareLimits& limits) { limits_ = limits; }
 
+  // While it is held, nothing new is granted: publishes and attaches wait, for a moment or as long as
+  // they allow. What is reclaimed is taken back all the same. For the time in which the rights of pods
+  // are known from before a restart only.
+  void HoldNew(bool hold);
+
   ClientId AddClient(ClientInfo info);
   // Its socket has closed while its process lives. Followed by ShareContext::Forget(), at once where
   // it claims nothing.
@@ -148,6 +155,11 @@ class ShareRegistry {
         0;  // processes that were listed under an earlier broker: unknown which
     std::set<RegionId> regions;  // its names
   };
+  struct HeldPublish {
+    GroupKey group;
+    wire::Publish request;
+    Deadlines::Id deadline;
+  };
   struct Client {
     ClientInfo info;
     bool connected = true;
@@ -157,6 +169,7 @@ class ShareRegistry {
     std::set<RegionId> regions;
     std::set<AttachId> attaches;
     std::set<GrantId> grants;  // as an importer
+    std::deque<HeldPublish> held_publishes;
     TimePoint disconnected;
     std::optional<TimePoint> reclaimed;  // when ReclaimDone came
     std::set<DevicePair> peers_held;
@@ -268,6 +281,11 @@ class ShareRegistry {
   void SendWithdrawing(const Grant& grant, wire::WithdrawReason reason,
                        uint32_t drain_milliseconds);
 
+  // share_hold.cc
+  void HoldPublish(ClientId client, const GroupKey& group, const wire::Publish& request);
+  void HeldLongEnough(ClientId client);
+  void DropHeldPublishes(ClientId client);
+
   // share_reclaim.cc
   bool ReclaimedSince(const ProcessKey& process, TimePoint when) const;
   std::optional<Refusal> CheckReclaim(ClientId client, const RegionName& name,
@@ -298,6 +316,8 @@ class ShareRegistry {
   size_t asked_ = 0;  // whitelistings that no exporter has answered yet
   PeerAccess peer_access_;
   Generations generations_;
+  bool hold_new_ = false;
+  std::set<ClientId> held_;  // have held publishes
   const TimePoint started_;
   Deadlines::Id reclaim_window_ = 0;
   Deadlines::Id check_awaited_ = 0;

@@ -18,6 +18,9 @@
 //  malformed.
 //  5. Nothing that a client sends is believed: who it is comes from the socket, not from a message.
 //     `claimed_` fields are shown to people and checked where something can check them.
+//     A pod whose annotation allows nothing (any more) is refused at its Hello. Where the library
+//     speaks 1.1 the connection stays all the same, so that what the process holds from before can be
+//     reclaimed: it is known then, and revoked.
 //  6. A malformed message is answered with Refused and ends the connection; other clients notice
 //  nothing.
 #pragma once

@@ -73,7 +73,9 @@ npu_ipc_status ExportTable::Acquire(const hal::acl::IpcTable& vendor, void* base
   return NPU_IPC_VENDOR_ERROR;
 }
 
-hal::acl::Error ExportTable::Release(const hal::acl::IpcTable& vendor, Export* exported) {
+hal::acl::Error ExportTable::Release(const hal::acl::IpcTable& vendor, Export* exported,
+                                     bool* closed) {
+  *closed = false;
   {
     MutexLock lock(mutex_);
     if (exported->names_ > 1) {
@@ -83,6 +85,7 @@ hal::acl::Error ExportTable::Release(const hal::acl::IpcTable& vendor, Export* e
     exported->busy_ = true;
   }
   const hal::acl::Error code = vendor.close(exported->key);
+  *closed = code == hal::acl::kSuccess;
   {
     MutexLock lock(mutex_);
     exported->busy_ = false;

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include <atomic>
+
 #include "hal/acl/acl_ipc.h"
 #include "runtime/include/npu_ipc.h"
 #include "runtime/src/deadline.h"
@@ -13,11 +15,13 @@
 
 namespace npu_ipc::runtime {
 
-// One exported allocation. Fixed from the moment that ExportTable::Acquire returns it.
+// One exported allocation. Fixed from the moment that ExportTable::Acquire returns it, but for what is
+// atomic.
 struct Export : ListLink<Export> {
   void* base = nullptr;
   size_t bytes = 0;
   char key[hal::acl::kExportKeyBytes] = {};
+  std::atomic<uint32_t> whitelisted{0};  // processes, as often as they were
 
  private:
   friend class ExportTable;
@@ -35,10 +39,10 @@ class ExportTable {
   npu_ipc_status Acquire(const hal::acl::IpcTable& vendor, void* base, size_t bytes,
                          Deadline deadline, Export** result, hal::acl::Error* code, Text* error);
 
-  // Takes one name off, and closes the key with the last: the export is freed then. Returns the
-  // vendor's code. With hal::acl::kContextNull nothing has changed: call again on a thread that has
-  // a context.
-  hal::acl::Error Release(const hal::acl::IpcTable& vendor, Export* exported);
+  // Takes one name off, and closes the key with the last (`*closed`): the export is freed then.
+  // Returns the vendor's code. With hal::acl::kContextNull nothing has changed: call again on a thread
+  // that has a context.
+  hal::acl::Error Release(const hal::acl::IpcTable& vendor, Export* exported, bool* closed);
 
   // Whether Release would close the key.
   bool IsLastName(const Export* exported);

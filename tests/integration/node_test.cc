@@ -68,6 +68,16 @@ void NodeTest::TellBroker(const PodRecord& pod) {
   Required(node_->SetPods(pods_));
 }
 
+void NodeTest::Annotate(const RemoteParty& party, const std::string& annotation,
+                        const std::string& value) {
+  for (PodRecord& pod : pods_) {
+    if (pod.uid != party.pod().uid) continue;
+    pod.annotations.erase(annotation);
+    if (!value.empty()) pod.annotations[annotation] = value;
+  }
+  Required(node_->SetPods(pods_));
+}
+
 RemoteParty NodeTest::Start(const PodRecord& pod, int device) {
   RemoteParty party(
       pod, Required(node_->Run(pod, Allocation(device), {"npu-ipc-party"}, kSanitizerEnvironment)));
@@ -104,6 +114,16 @@ std::vector<std::string> NodeTest::ExportedKeys() {
 std::string NodeTest::AuditFile(const std::string& key) {
   const Result<std::string> text = ReadFile(node_->audit_directory() + "/" + key);
   return text.ok() ? *text : "";
+}
+
+std::vector<int> NodeTest::AuditedPids(const std::string& key) {
+  const std::string text = AuditFile(key);
+  std::vector<int> pids;
+  constexpr std::string_view kField = ";pid=";
+  for (size_t at = text.find(kField); at != std::string::npos; at = text.find(kField, at + 1)) {
+    pids.push_back(::atoi(text.c_str() + at + kField.size()));
+  }
+  return pids;
 }
 
 std::string NodeTest::BrokerSays(const std::string& path, const std::string& log) {

@@ -33,6 +33,8 @@ class NodeTest : public testing::Test {
   // npu-ipc.io/group annotation; empty: it has none.
   PodRecord NewPod(const std::string& name, const std::string& group);
   void TellBroker(const PodRecord& pod);
+  // Changes an annotation of the party's pod, or takes it away; the broker sees it in a moment.
+  void Annotate(const RemoteParty& party, const std::string& annotation, const std::string& value);
 
   // npu-ipc-party in a container of that pod, with the node's n-th device set as its own. It is not
   // connected to the broker yet.
@@ -50,6 +52,8 @@ class NodeTest : public testing::Test {
   std::vector<std::string> ExportedKeys();
   // What it says of one; empty once it is gone.
   std::string AuditFile(const std::string& key);
+  // The processes that it names: the key's creator first, then those on its whitelist.
+  std::vector<int> AuditedPids(const std::string& key);
 
   // What the broker that writes to `log` answers at a path of its HTTP listener.
   std::string BrokerSays(const std::string& path, const std::string& log = "broker");

@@ -30,6 +30,8 @@ const char* EventName(npu_ipc_event_type type) {
       return "region-lost";
     case NPU_IPC_EVENT_DISCONNECTED:
       return "disconnected";
+    case NPU_IPC_EVENT_RECONNECTED:
+      return "reconnected";
   }
   return "unknown";
 }

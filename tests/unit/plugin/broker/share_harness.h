@@ -81,8 +81,8 @@ class FakeShareContext final : public ShareContext {
 
 class ShareRegistryTest : public testing::Test {
  protected:
-  explicit ShareRegistryTest(const ShareLimits& limits = {})
-      : registry_(clock_, limits, context_, metrics_) {}
+  explicit ShareRegistryTest(const ShareLimits& limits = {}, uint64_t generation_floor = 0)
+      : registry_(clock_, limits, context_, metrics_, generation_floor) {}
 
   // A process of a pod of its own.
   ClientId AddProcess(pid_t pid, uint64_t start_time = 1) {
