@@ -17,6 +17,7 @@
 #include "plugin/broker/pod_source.h"
 #include "plugin/broker/share_resource.h"
 #include "plugin/device_view/device_metrics.h"
+#include "plugin/identity/container.h"
 #include "plugin/injection/injected_library.h"
 #include "plugin/injection/library_store.h"
 
@@ -53,7 +54,7 @@ Broker::Broker(const Settings& settings, config::Start start, std::unique_ptr<Ev
       start_(std::move(start)),
       metrics_(NPU_IPC_VERSION),
       loop_(std::move(loop)),
-      shares_(loop_->clock(), settings.Limits(), *this, metrics_) {}
+      shares_(loop_->clock(), settings.Limits(), *this, metrics_, GenerationFloor()) {}
 
 Broker::~Broker() = default;
 
@@ -319,6 +320,21 @@ std::optional<Refusal> Broker::CheckExport(const std::string& pod, uint64_t byte
 
 std::optional<pods::RevokeMode> Broker::RevokeModeOf(const std::string& pod) {
   return rights_->RevokeModeOf(pod);
+}
+
+std::optional<ProcessKey> Broker::FindProcess(pid_t pid, const std::string& pod_uid) {
+  Result<UniqueFd> pidfd = OpenPidfd(pid);
+  const Result<uint64_t> start_time = ProcessStartTime(pid);
+  if (!pidfd.ok() || !start_time.ok()) return std::nullopt;
+  PeerProcess process;
+  process.pid = pid;
+  process.start_time_ticks = *start_time;
+  process.pidfd = std::move(pidfd).value();
+  const Result<identity::ContainerCgroup> container = identity::ContainerOf(process);
+  if (!container.ok()) return std::nullopt;
+  const std::shared_ptr<const pods::Pod> pod = pods_->Find(container->pod_uid);
+  if ((pod != nullptr ? pod->uid : container->pod_uid) != pod_uid) return std::nullopt;
+  return ProcessKey{process.pid, process.start_time_ticks};
 }
 
 std::optional<Refusal> Broker::CheckRight(ClientId client, const GroupKey& group,

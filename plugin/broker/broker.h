@@ -63,6 +63,7 @@ class Broker final : private ShareContext, private SessionHost {
   void Send(ClientId client, const void* message, size_t bytes) override;
   bool ProcessAlive(ClientId client) override;
   bool ProcessRuns(const ProcessKey& process) override;
+  std::optional<ProcessKey> FindProcess(pid_t pid, const std::string& pod_uid) override;
   std::optional<Refusal> CheckRight(ClientId client, const GroupKey& group,
                                     ShareRight right) override;
   std::optional<Refusal> CheckShare(const std::string& exporter, const std::string& importer,

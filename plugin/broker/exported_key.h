@@ -61,9 +61,10 @@ struct ExportedKey {
   PodRecord* pod = nullptr;
   uint64_t allocation_bytes = 0;
   std::unordered_map<pid_t, Listing> listings;
-  std::set<RegionId> regions;     // its names, with those that are withdrawn and still held
-  size_t grants = 0;              // that reach the memory under this key
-  size_t admitting = 0;           // attaches that wait for the exporter's answer
+  uint32_t listed_before = 0;  // processes that were listed under an earlier broker: unknown which
+  std::set<RegionId> regions;  // its names, with those that are withdrawn and still held
+  size_t grants = 0;           // that reach the memory under this key
+  size_t admitting = 0;        // attaches that wait for the exporter's answer
   bool rotate_when_idle = false;  // its whitelist is full: once `admitting` is 0
   std::optional<KeyRotation> rotation;
 };

@@ -101,7 +101,10 @@ std::optional<std::string> Check(const wire::ReclaimMapping& message) {
   if (auto bad = CheckName(message.name, "name")) return bad;
   if (message.generation == 0) return "no generation";
   if (message.exporter_host_pid <= 0) return "no exporter pid";
-  return std::nullopt;
+  if (message.handle_kind == wire::HandleKind::kIpcKey && !IsIpcKey(message.handle)) {
+    return "the handle is not of an export key's form";
+  }
+  return CheckText(message.exporter_pod_uid, "exporter_pod_uid");
 }
 
 std::optional<std::string> Check(const wire::List& message) {

@@ -161,7 +161,8 @@ void Session::StopAwaitingPod() {
 
 void Session::Serve(const pods::Pod& pod) {
   const auto policy = member_->Policy();
-  if (const auto* refusal = std::get_if<Refusal>(&policy)) {
+  const auto* const refusal = std::get_if<Refusal>(&policy);
+  if (refusal != nullptr && !MayReclaim(*refusal)) {
     return RefuseAndClose(hello_request_id_, *refusal);
   }
   state_ = State::kServing;
@@ -177,8 +178,18 @@ void Session::Serve(const pods::Pod& pod) {
   client_ = services_.shares.AddClient(std::move(info));
   host_.OnClientAdded(id_, client_);
   spdlog::info("client connected: {}", Describe());
-  SendWelcome(pod, *std::get<const pods::SharePolicy*>(policy));
+  if (refusal != nullptr) {
+    Refuse(hello_request_id_, *refusal);
+  } else {
+    SendWelcome(pod, *std::get<const pods::SharePolicy*>(policy));
+  }
   connection_->PauseReading(false);
+}
+
+// Whether a process that is refused may hold what it was once granted: then it may say so.
+bool Session::MayReclaim(const Refusal& refusal) const {
+  return speaks_minor_ >= 1 && (refusal.status == wire::Status::kNoGroup ||
+                                refusal.status == wire::Status::kBadAnnotation);
 }
 
 void Session::SendWelcome(const pods::Pod& pod, const pods::SharePolicy& policy) {
@@ -219,6 +230,26 @@ void Session::Handle(const wire::Detached& message) { services_.shares.Detached(
 void Session::Handle(const wire::Admitted& message) { services_.shares.Admitted(client_, message); }
 void Session::Handle(const wire::Rotated& message) { services_.shares.Rotated(client_, message); }
 void Session::Handle(const wire::Closed& message) { services_.shares.Closed(client_, message); }
+
+void Session::Handle(const wire::Closed& message) { services_.shares.Closed(client_, message); }
+void Session::Handle(const wire::PeerHeld& message) { services_.shares.PeerHeld(client_, message); }
+void Session::Handle(const wire::ReclaimMapping& message) {
+  services_.shares.ReclaimMapping(client_, message);
+}
+void Session::Handle(const wire::ReclaimDone&) { services_.shares.ReclaimDone(client_); }
+
+// A group that the pod is not in any more: the registry finds that out for itself, and knows the
+// region all the same.
+void Session::Handle(const wire::ReclaimRegion& message) {
+  const auto resolved = member_->Resolve(Text(message.group));
+  const auto* const group = std::get_if<GroupKey>(&resolved);
+  const auto pod = member_->pod();
+  const std::string pod_namespace = pod == nullptr ? "" : pod->pod_namespace;
+  services_.shares.ReclaimRegion(
+      client_,
+      group != nullptr ? *group : GroupKey{pod_namespace, std::string(Text(message.group))},
+      message);
+}
 
 template <class M>
 void Session::Handle(const M& message) {

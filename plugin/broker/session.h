@@ -97,12 +97,17 @@ class Session final : private Connection::Handler {
   void Handle(const wire::Admitted& message);
   void Handle(const wire::Rotated& message);
   void Handle(const wire::Closed& message);
+  void Handle(const wire::PeerHeld& message);
+  void Handle(const wire::ReclaimRegion& message);
+  void Handle(const wire::ReclaimMapping& message);
+  void Handle(const wire::ReclaimDone& message);
   // What the protocol has and this broker does not answer yet.
   template <class M>
   void Handle(const M& message);
 
   void Serve(const pods::Pod& pod);
   void SendWelcome(const pods::Pod& pod, const pods::SharePolicy& policy);
+  bool MayReclaim(const Refusal& refusal) const;
   void StopAwaitingPod();
   void Refuse(uint64_t request_id, const Refusal& refusal);
   void RefuseAndClose(uint64_t request_id, const Refusal& refusal);
@@ -126,6 +131,7 @@ class Session final : private Connection::Handler {
 
   EventLoop::TimerId handshake_timer_ = 0;  // for Hello, then for the pod
   uint64_t hello_request_id_ = 0;
+  uint32_t speaks_minor_ = 0;
   ClientId client_ = 0;  // from Welcome on
 };
 

@@ -22,6 +22,7 @@ ShareLimits Settings::Limits() const {
   limits.rotate_drain = rotate_drain;
   limits.rotate_deadline = rotate_deadline;
   limits.disconnect_grace = disconnect_grace;
+  limits.reclaim_window = reclaim_window;
   return limits;
 }
 
@@ -48,6 +49,10 @@ void AddOptions(config::Options& options, Settings* settings) {
   options.Add("client.disconnectGrace",
               "how long the regions of a process that lost its connection stay published",
               &settings->disconnect_grace, milliseconds(0), hours(24));
+  options.Add(
+      "reclaim.window",
+      "how long after the broker's start a withdraw waits for importers that it let in before",
+      &settings->reclaim_window, milliseconds(0), minutes(10));
   options.Add("client.maxConnections", "connections of one process", &settings->max_connections, 1,
               1024);
   options.Add("client.maxRegions", "regions that one process may publish", &settings->max_regions,

@@ -28,6 +28,7 @@ struct Settings {
   Duration hello_timeout = std::chrono::seconds(10);
   Duration admit_deadline = std::chrono::seconds(5);
   Duration disconnect_grace = std::chrono::seconds(30);
+  Duration reclaim_window = std::chrono::seconds(5);
   int64_t max_connections = 16;  // of one process
   int64_t max_regions = 4096;
   int64_t max_pending = 64;

@@ -83,7 +83,7 @@ void ShareRegistry::Attach(ClientId id, const GroupKey& group, const wire::Attac
 void ShareRegistry::TryAttach(AttachId attach_id) {
   PendingAttach& attach = attaches_.at(attach_id);
   const auto named = names_.find(attach.name);
-  if (named == names_.end() || !Known(regions_.at(named->second).exporter).connected) {
+  if (hold_new_ || named == names_.end() || !Known(regions_.at(named->second).exporter).connected) {
     return Wait(attach);
   }
   Region& region = regions_.at(named->second);
@@ -155,7 +155,7 @@ std::optional<Refusal> ShareRegistry::CheckAttach(const PendingAttach& attach,
 
 bool ShareRegistry::KeyIsFull(const PendingAttach& attach, const Region& region) {
   return !region.key->listings.contains(Known(attach.client).info.process.pid) &&
-         region.key->listings.size() >= limits_.whitelist;
+         region.key->listings.size() + region.key->listed_before >= limits_.whitelist;
 }
 
 // True while the key is renewed, or has to be before one more process can be let in.
@@ -239,6 +239,10 @@ void ShareRegistry::WaitEnded(AttachId attach_id) {
   const PendingAttach& attach = attaches_.at(attach_id);
   const std::string region =
       "region '" + attach.name.name + "' of group " + attach.name.group.Text();
+  if (hold_new_) {
+    return RefuseAttach(attach_id,
+                        {Status::kTimedOut, std::string(kNothingNewYet) + "; asked for " + region});
+  }
   const std::string within = " within " + std::to_string(attach.wait_milliseconds) + " ms";
   const auto named = names_.find(attach.name);
   if (named != names_.end()) {
@@ -440,12 +444,13 @@ void ShareRegistry::Detached(ClientId id, const wire::Detached& outcome) {
 }
 
 void ShareRegistry::EndGrant(GrantId grant_id) {
-  const Grant grant = std::move(grants_.at(grant_id));
+  Grant grant = std::move(grants_.at(grant_id));
   grants_.erase(grant_id);
   Client& importer = Known(grant.importer);
   importer.grants.erase(grant_id);
   --RecordOf(importer).grants;
   ReleasePeer(grant.importer, importer.info.process, grant.importer_device, grant.exporter_device);
+  StopAwaiting(grant);
   if (grant.exporter == 0) return;
   ReleasePeer(grant.exporter, grant.exporter_process, grant.exporter_device, grant.importer_device);
   Region& region = regions_.at(grant.region);

@@ -40,12 +40,13 @@ Duration Milliseconds(uint32_t count) { return std::chrono::milliseconds(count);
 }  // namespace
 
 ShareRegistry::ShareRegistry(const Clock& clock, const ShareLimits& limits, ShareContext& context,
-                             Metrics& metrics)
+                             Metrics& metrics, uint64_t generation_floor)
     : clock_(clock),
       limits_(limits),
       context_(context),
       metrics_(metrics),
-      generations_(kRememberedNames) {}
+      generations_(kRememberedNames, generation_floor),
+      started_(clock.Now()) {}
 
 ShareRegistry::~ShareRegistry() = default;
 
@@ -69,11 +70,14 @@ size_t ShareRegistry::ClientsOf(const ProcessKey& process) const {
 void ShareRegistry::Disconnect(ClientId id) {
   Client& client = Known(id);
   client.connected = false;
+  client.disconnected = clock_.Now();
   // Nobody is left to answer.
   while (!client.attaches.empty()) EndAttach(*client.attaches.begin(), "importer_gone");
+  DropHeldPublishes(id);
+  ReleasePeersHeld(id, true);
   FailRotationsOf(id);
   if (!clients_.contains(id)) return UpdateGauges();  // those were its last claims
-  if (!client.regions.empty()) {
+  if (!client.regions.empty() || !client.grants.empty()) {
     client.grace =
         deadlines_.Add(clock_.Now() + limits_.disconnect_grace, [this, id] { WithdrawAll(id); });
   }
@@ -85,17 +89,24 @@ void ShareRegistry::Remove(ClientId id) {
   Client& client = Known(id);
   client.connected = false;
   while (!client.attaches.empty()) EndAttach(*client.attaches.begin(), "importer_gone");
+  DropHeldPublishes(id);
+  ReleasePeersHeld(id, true);
   while (!client.grants.empty()) EndGrant(*client.grants.begin());
-  while (!client.regions.empty()) {
-    Region& region = regions_.at(*client.regions.begin());
-    CloseRegion(region, WithdrawReason::kExporterGone, 0);
-    // The grants stay: each importer still has to close its dead mapping.
-    if (region.key->rotation) EndRotation(*region.key, "exporter_gone");
-    while (!region.grants.empty()) LetGoOfRegion(grants_.at(*region.grants.begin()));
-    EraseIfDrained(region.id);
-  }
+  while (!client.regions.empty()) DropExporter(regions_.at(*client.regions.begin()));
+  const ProcessKey process = client.info.process;
   DropClient(id);
+  AwaitedEnded(process);
   UpdateGauges();
+}
+
+// The region's memory is gone for its importers. The grants stay: each still has to close its dead
+// mapping.
+void ShareRegistry::DropExporter(Region& region) {
+  CloseRegion(region, WithdrawReason::kExporterGone, 0);
+  if (region.key->rotation) EndRotation(*region.key, "exporter_gone");
+  LetGoOf(std::set<GrantId>(region.grants));
+  region.key->listed_before = 0;
+  EraseIfDrained(region.id);
 }
 
 void ShareRegistry::ForgetUnlessClaiming(ClientId id) {
@@ -110,6 +121,7 @@ void ShareRegistry::ForgetUnlessClaiming(ClientId id) {
 void ShareRegistry::DropClient(ClientId id) {
   const auto found = clients_.find(id);
   deadlines_.Cancel(found->second.grace);
+  deadlines_.Cancel(found->second.peers_held_deadline);
   const auto process = processes_.find(found->second.info.process);
   process->second.clients.erase(id);
   if (process->second.clients.empty()) processes_.erase(process);
@@ -141,21 +153,15 @@ void ShareRegistry::UpdateGauges() {
 }
 
 void ShareRegistry::Publish(ClientId id, const GroupKey& group, const wire::Publish& request) {
+  if (hold_new_) return HoldPublish(id, group, request);
   Client& client = Known(id);
   const RegionName name{group, std::string(Text(request.name))};
   if (const std::optional<Refusal> refusal = CheckPublish(id, name, request)) {
     return Refuse(id, request.header.request_id, *refusal);
   }
-  Region region;
-  region.id = next_id_++;
-  region.name = name;
-  region.exporter = id;
-  region.key = KeyOf(client, request);
+  Region& region = AddRegion(id, name, request);
   region.generation = generations_.Next(name);
-  region.device = request.claimed_physical_device;
-  region.allocation_bytes = request.allocation_bytes;
-  region.view_offset = request.view_offset;
-  region.view_bytes = request.view_bytes;
+  names_.emplace(name, region.id);
 
   auto answer = NewMessage<wire::Published>(MessageType::kPublished, request.header.request_id);
   answer.region_id = region.id;
@@ -166,21 +172,43 @@ void ShareRegistry::Publish(ClientId id, const GroupKey& group, const wire::Publ
       region.id, name.Text(), region.generation, client.info.PodFullName(),
       client.info.container_name.empty() ? client.info.container_id : client.info.container_name,
       client.info.process.pid, region.device, region.allocation_bytes);
+  Send(id, answer);
+  BindClaims(region);
+  WakeWaiting(name);
+  UpdateGauges();
+}
+
+template <class M>
+ShareRegistry::Region& ShareRegistry::AddRegion(ClientId exporter, const RegionName& name,
+                                                const M& request) {
+  Client& client = Known(exporter);
+  Region region;
+  region.id = next_id_++;
+  region.name = name;
+  region.exporter = exporter;
+  region.key = KeyOf(client, request);
+  region.generation = 0;
+  region.device = request.claimed_physical_device;
+  region.allocation_bytes = request.allocation_bytes;
+  region.view_offset = request.view_offset;
+  region.view_bytes = request.view_bytes;
   client.regions.insert(region.id);
+  region.key->regions.insert(region.id);
   ++RecordOf(client).regions;
   ++client.pod->exported.regions;
   ++exported_.regions;
   RevokeModeOf(*client.pod);
-  region.key->regions.insert(region.id);
-  if (client.info.pod_namespace != group.pod_namespace) {
-    guest_regions_[group.pod_namespace].insert(region.id);
+  if (client.info.pod_namespace != name.group.pod_namespace) {
+    guest_regions_[name.group.pod_namespace].insert(region.id);
   }
-  names_.emplace(name, region.id);
-  regions_.emplace(region.id, std::move(region));
-  Send(id, answer);
-  WakeWaiting(name);
-  UpdateGauges();
+  const RegionId id = region.id;
+  return regions_.emplace(id, std::move(region)).first->second;
 }
+
+template std::optional<Refusal> ShareRegistry::CheckExport(const Client&,
+                                                           const wire::ReclaimRegion&);
+template ShareRegistry::Region& ShareRegistry::AddRegion(ClientId, const RegionName&,
+                                                         const wire::ReclaimRegion&);
 
 std::optional<Refusal> ShareRegistry::CheckPublish(ClientId id, const RegionName& name,
                                                    const wire::Publish& request) {
@@ -207,8 +235,8 @@ std::optional<Refusal> ShareRegistry::CheckPublish(ClientId id, const RegionName
   return CheckExport(Known(id), request);
 }
 
-std::optional<Refusal> ShareRegistry::CheckExport(const Client& client,
-                                                  const wire::Publish& request) {
+template <class M>
+std::optional<Refusal> ShareRegistry::CheckExport(const Client& client, const M& request) {
   const ClientInfo& exporter = client.info;
   // One that is being renewed, or was when the request was sent, may be gone from the records.
   const std::map<Handle, SharedKey>& keys = RecordOf(client).keys;
@@ -249,7 +277,8 @@ std::optional<Refusal> ShareRegistry::CheckUsage(const Client& client,
   return context_.CheckExport(client.pod->uid, 0, client.pod->exported, exported_);
 }
 
-ShareRegistry::SharedKey ShareRegistry::KeyOf(Client& client, const wire::Publish& request) {
+template <class M>
+ShareRegistry::SharedKey ShareRegistry::KeyOf(Client& client, const M& request) {
   SharedKey& key = RecordOf(client).keys[HandleOf(request.handle)];
   if (key != nullptr) return key;
   key = std::make_shared<ExportedKey>();
@@ -303,7 +332,8 @@ void ShareRegistry::Withdraw(ClientId id, const wire::Withdraw& request) {
   }
   region.given_up = true;
   CloseRegion(region, WithdrawReason::kWithdrawn, request.drain_milliseconds);
-  if (region.grants.empty() || request.drain_milliseconds == 0) {
+  const bool held = !region.grants.empty() || ImportersMayComeBack(region);
+  if (!held || request.drain_milliseconds == 0) {
     const RegionId region_id = region.id;
     AnswerWithdraw(id, region_id, request_id);
     EraseIfDrained(region_id);
@@ -335,15 +365,16 @@ void ShareRegistry::CloseRegion(Region& region, WithdrawReason reason,
       TryAttach(attach_id);
     }
   }
+  region.told = reason;
   for (const GrantId grant_id : region.grants) {
     const Grant& grant = grants_.at(grant_id);
     // Whoever lost the right to it keeps that reason, until the mapping is dead.
     if (grant.revoked && reason != WithdrawReason::kExporterGone) continue;
-    TellWithdrawing(grant, reason, drain_milliseconds);
+    SendWithdrawing(grant, reason, drain_milliseconds);
   }
 }
 
-void ShareRegistry::TellWithdrawing(const Grant& grant, WithdrawReason reason,
+void ShareRegistry::SendWithdrawing(const Grant& grant, WithdrawReason reason,
                                     uint32_t drain_milliseconds) {
   auto message = NewMessage<wire::Withdrawing>(MessageType::kWithdrawing, 0);
   message.grant_id = grant.id;
@@ -380,7 +411,8 @@ void ShareRegistry::AnswerWithdraw(ClientId client, RegionId region_id, RequestI
   answer.region_id = region_id;
   answer.status = Status::kOk;
   const auto found = regions_.find(region_id);
-  if (found != regions_.end() && !found->second.grants.empty()) {
+  if (found != regions_.end() &&
+      (!found->second.grants.empty() || ImportersMayComeBack(found->second))) {
     answer.status = Status::kStillHeld;
     answer.remaining = static_cast<uint32_t>(found->second.grants.size());
     PutText(answer.holders, Holders(found->second));
@@ -389,6 +421,9 @@ void ShareRegistry::AnswerWithdraw(ClientId client, RegionId region_id, RequestI
 }
 
 std::string ShareRegistry::Holders(const Region& region) {
+  if (region.grants.empty()) {
+    return "the broker was restarted a moment ago, and importers may not have come back yet";
+  }
   std::string text;
   for (const GrantId grant : region.grants) {
     const ClientInfo& importer = Known(grants_.at(grant).importer).info;
@@ -404,7 +439,7 @@ std::string ShareRegistry::Holders(const Region& region) {
 // that has begun; whoever waits for the grants is answered.
 void ShareRegistry::EraseIfDrained(RegionId region_id) {
   Region& region = regions_.at(region_id);
-  if (!region.withdrawing || !region.grants.empty()) return;
+  if (!region.withdrawing || !region.grants.empty() || ImportersMayComeBack(region)) return;
   const ClientId exporter = region.exporter;
   if (region.pending_withdraw) {
     deadlines_.Cancel(region.pending_withdraw->deadline);
@@ -436,9 +471,11 @@ void ShareRegistry::EraseIfDrained(RegionId region_id) {
 void ShareRegistry::WithdrawAll(ClientId id) {
   const std::set<RegionId> regions = Known(id).regions;
   for (const RegionId region_id : regions) {
+    if (!regions_.contains(region_id)) continue;  // gone with another name of its key
     CloseRegion(regions_.at(region_id), WithdrawReason::kWithdrawn, 0);
     EraseIfDrained(region_id);
   }
+  EndLeftGrants(id);
   ForgetUnlessClaiming(id);
   UpdateGauges();
 }

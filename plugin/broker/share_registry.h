@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -34,6 +35,9 @@ struct ShareLimits {
   Duration rotate_drain = std::chrono::seconds(10);      // importers' time to close before it
   Duration rotate_deadline = std::chrono::seconds(10);   // an exporter's answer
   Duration disconnect_grace = std::chrono::seconds(30);  // a living process without a connection
+  Duration reclaim_window = std::chrono::seconds(5);     // for importers, after the broker's start
+  Duration hold = std::chrono::seconds(3);               // a publish, while nothing new is granted
+  size_t peers_held = 4096;  // pairs of devices that one process may claim to have enabled
 };
 
 // What the registry needs of the world. Called on the registry's thread; must not call back into
@@ -47,6 +51,9 @@ class ShareContext {
 
   // Looks at the client's pidfd now.
   virtual bool ProcessAlive(ClientId client) = 0;
+
+  // The process that has `pid` now, where it runs in the pod with that uid.
+  virtual std::optional<ProcessKey> FindProcess(pid_t pid, const std::string& pod_uid) = 0;
 
   // Why the client's pod, as the directory has it now, may not; nothing where it may.
   virtual std::optional<Refusal> CheckRight(ClientId client, const GroupKey& group,
@@ -95,7 +102,10 @@ class ShareContext {
 //
 // Claims of a process that lost its connection: after ShareLimits::disconnect_grace its regions are
 // withdrawn, so that the names are free again. Its grants stay until the process ends: it may still
-// have them mapped.
+// have them mapped. A process that comes back claims both again (share_reclaim.cc), from this broker
+// or, after a restart, from one that knows nothing of them. Nothing is recorded on a disk: a mapping
+// is what its importer says once its exporter has said the same, the key included. Such a claim gives
+// nobody anything, as the driver's whitelist is not touched; it makes known what there is.
 //
 // Taking a right back, when what allowed it has changed. An exporter's: its regions are withdrawn. An
 // importer's: it is told, and nothing new is granted to it. Where the exporter's pod says `revoke:
@@ -106,13 +116,18 @@ class ShareContext {
 // regions: nobody knows then who can reach them.
 class ShareRegistry {
  public:
-  // `clock`, `context` and `metrics` must outlive the registry.
+  // `clock`, `context` and `metrics` must outlive the registry. `generation_floor`: generations.h.
   ShareRegistry(const Clock& clock, const ShareLimits& limits, ShareContext& context,
-                Metrics& metrics);
+                Metrics& metrics, uint64_t generation_floor = 0);
   ~ShareRegistry();
 
   // From the next request and deadline on: nothing that was granted before is taken back.
   void SetLimits(const ShareLimits& limits) { limits_ = limits; }
+
+  // While it is held, nothing new is granted: publishes and attaches wait, for a moment or as long as
+  // they allow. What is reclaimed is taken back all the same. For the time in which the rights of pods
+  // are known from before a restart only.
+  void HoldNew(bool hold);
 
   ClientId AddClient(ClientInfo info);
   // Its socket has closed while its process lives. Followed by ShareContext::Forget(), at once where
@@ -130,6 +145,12 @@ class ShareRegistry {
   void Detached(ClientId client, const wire::Detached& outcome);
   void Rotated(ClientId client, const wire::Rotated& answer);
   void Closed(ClientId client, const wire::Closed& outcome);
+
+  // What a connected client says it holds already, until its ReclaimDone.
+  void PeerHeld(ClientId client, const wire::PeerHeld& claim);
+  void ReclaimRegion(ClientId client, const GroupKey& group, const wire::ReclaimRegion& claim);
+  void ReclaimMapping(ClientId client, const wire::ReclaimMapping& claim);
+  void ReclaimDone(ClientId client);
 
   // What is known of the pod, or what it asks for, has changed (or it is gone): looks at what its
   // processes share and hold again.
@@ -153,6 +174,7 @@ class ShareRegistry {
  private:
   using RequestId = uint64_t;
   using SharedKey = std::shared_ptr<ExportedKey>;
+  using DevicePair = std::pair<uint32_t, uint32_t>;  // own, peer
 
   struct ProcessRecord {
     std::set<ClientId> clients;
@@ -160,6 +182,11 @@ class ShareRegistry {
     size_t regions = 0;
     size_t grants = 0;
     size_t attaches = 0;
+  };
+  struct HeldPublish {
+    GroupKey group;
+    wire::Publish request;
+    Deadlines::Id deadline;
   };
   struct Client {
     ClientInfo info;
@@ -170,6 +197,13 @@ class ShareRegistry {
     std::set<RegionId> regions;
     std::set<AttachId> attaches;
     std::set<GrantId> grants;  // as an importer
+    std::deque<HeldPublish> held_publishes;
+    TimePoint disconnected;
+    std::optional<TimePoint> reclaimed;  // when ReclaimDone came
+    std::set<DevicePair> peers_held;
+    Deadlines::Id peers_held_deadline = 0;
+    // Grants of clients of the same process that lost their connections, by region. Some may be gone.
+    std::optional<std::multimap<RegionId, GrantId>> left_behind;
   };
   struct PendingWithdraw {
     RequestId request_id;
@@ -187,6 +221,7 @@ class ShareRegistry {
     uint64_t view_bytes;
     bool withdrawing = false;  // holds no name any more
     bool given_up = false;     // by its program: which closes the key once nobody holds it
+    std::optional<wire::WithdrawReason> told;  // what its importers were told last
     std::optional<PendingWithdraw> pending_withdraw;
     std::set<AttachId> admitting;  // attaches that wait for this exporter's answer
     std::set<GrantId> grants;
@@ -204,17 +239,26 @@ class ShareRegistry {
     Deadlines::Id admit_deadline = 0;
     bool exporter_went = false;  // an exporter ended or withdrew meanwhile
   };
+  // What makes a mapping that was reclaimed the same as a region, until its exporter is back.
+  struct Claim {
+    Handle handle;
+    std::string name;
+    std::string exporter_pod_uid;
+    uint64_t allocation_bytes;
+    uint64_t view_bytes;
+    TimePoint since;
+  };
   struct Grant {
     GrantId id;
     ClientId importer;
     ProcessKey exporter_process;
-    ClientId
-        exporter;     // 0 once the mapping is dead: the exporter or the key that it is of has gone
-    RegionId region;  // may be gone
+    ClientId exporter;  // 0 once the mapping is dead, or while its exporter has not come back
+    RegionId region;    // may be gone
     std::string region_name;
     uint32_t importer_device;
     uint32_t exporter_device;
     bool revoked = false;
+    std::unique_ptr<Claim> claim;  // while its exporter has not come back
   };
 
   Client& Known(ClientId client) { return clients_.at(client); }
@@ -233,14 +277,19 @@ class ShareRegistry {
   // share_registry.cc: regions.
   std::optional<Refusal> CheckPublish(ClientId client, const RegionName& name,
                                       const wire::Publish& request);
-  std::optional<Refusal> CheckExport(const Client& client, const wire::Publish& request);
+  // Of Publish and of ReclaimRegion, whose fields are the same.
+  template <class M>
+  std::optional<Refusal> CheckExport(const Client& client, const M& request);
+  // The same. Its generation is not set, and it is not known by its name yet.
+  template <class M>
+  Region& AddRegion(ClientId exporter, const RegionName& name, const M& request);
+  template <class M>
+  SharedKey KeyOf(Client& client, const M& request);
   std::optional<Refusal> CheckUsage(const Client& client, const wire::Publish& request);
-  SharedKey KeyOf(Client& client, const wire::Publish& request);
   void EndKey(const SharedKey& key);
+  void DropExporter(Region& region);
   void WakeWaiting(const RegionName& name);
   void CloseRegion(Region& region, wire::WithdrawReason reason, uint32_t drain_milliseconds);
-  void TellWithdrawing(const Grant& grant, wire::WithdrawReason reason,
-                       uint32_t drain_milliseconds);
   void TellExporter(const Region& region, uint64_t generation);
   bool LetGoOfRegion(Grant& grant);
   void AnswerWithdraw(ClientId client, RegionId region, RequestId request_id);
@@ -267,6 +316,35 @@ class ShareRegistry {
   void ReleasePeer(ClientId client, const ProcessKey& process, uint32_t own, uint32_t peer);
   void ReleaseAgain(const Region& region, uint32_t peer);
   void SendPeerRelease(ClientId client, uint32_t own, uint32_t peer);
+  void SendWithdrawing(const Grant& grant, wire::WithdrawReason reason,
+                       uint32_t drain_milliseconds);
+
+  // share_hold.cc
+  void HoldPublish(ClientId client, const GroupKey& group, const wire::Publish& request);
+  void HeldLongEnough(ClientId client);
+  void DropHeldPublishes(ClientId client);
+
+  // share_reclaim.cc
+  bool ReclaimedSince(const ProcessKey& process, TimePoint when) const;
+  std::optional<Refusal> CheckReclaim(ClientId client, const RegionName& name,
+                                      const wire::ReclaimRegion& claim);
+  void NameOrClose(Region& region, bool withdrawn);
+  Region* FindRegion(const ProcessKey& exporter, const Handle& handle, std::string_view name,
+                     uint64_t generation);
+  void TakeOver(Region& region, ClientId client);
+  Grant* TakeOverGrant(ClientId client, const Region& region);
+  Grant& AddClaim(ClientId client, const wire::ReclaimMapping& request);
+  void Bind(Region& region, Grant& grant);
+  void BindClaims(Region& region);
+  void TellWhatHasChanged(const Region& region, const Grant& grant);
+  void StopAwaiting(Grant& grant);
+  void ClaimIsDead(Grant& grant);
+  void AwaitedEnded(const ProcessKey& exporter);
+  void CheckAwaited();
+  void ReleasePeersHeld(ClientId client, bool also_of_exports);
+  bool ImportersMayComeBack(const Region& region) const;
+  void ReclaimWindowEnded();
+  void EndLeftGrants(ClientId client);
 
   // share_rotation.cc
   const Region* RegionToRotate(const ExportedKey& key) const;
@@ -310,6 +388,13 @@ class ShareRegistry {
   size_t asked_ = 0;  // whitelistings that no exporter has answered yet
   PeerAccess peer_access_;
   Generations generations_;
+  bool hold_new_ = false;
+  std::set<ClientId> held_;  // have held publishes
+  const TimePoint started_;
+  Deadlines::Id reclaim_window_ = 0;
+  Deadlines::Id check_awaited_ = 0;
+  // Claims whose exporters live and have not come back, by what they claim.
+  std::unordered_map<ProcessKey, std::map<Handle, std::set<GrantId>>, ProcessKeyHash> awaited_;
 
   uint64_t next_id_ = 1;  // of clients, regions, attaches and grants
   std::unordered_map<ClientId, Client> clients_;

@@ -136,7 +136,7 @@ void ShareRegistry::RevokeGrant(Grant& grant, const Refusal& reason, bool rotate
   grant.revoked = true;
   ++revoked_;
   metrics_.CountRevocation(reason.status);
-  TellWithdrawing(grant, WithdrawReason::kRevoked,
+  SendWithdrawing(grant, WithdrawReason::kRevoked,
                   rotates ? Milliseconds(limits_.rotate_drain) : 0);
   const ClientInfo& importer = Known(grant.importer).info;
   spdlog::warn("revoked, still mapped: grant={} name={} pod={} pid={} mode={} reason={}", grant.id,
@@ -149,8 +149,8 @@ void ShareRegistry::RevokeGrant(Grant& grant, const Refusal& reason, bool rotate
 void ShareRegistry::RevokeRegion(Region& region, const Refusal& reason, Keys* to_rotate) {
   const RegionId id = region.id;
   const ClientId exporter = region.exporter;
-  const bool rotates =
-      RevokeModeOf(*region.key->pod) == pods::RevokeMode::kRotate && !region.key->listings.empty();
+  const bool rotates = RevokeModeOf(*region.key->pod) == pods::RevokeMode::kRotate &&
+                       (!region.key->listings.empty() || region.key->listed_before > 0);
   if (rotates) to_rotate->insert(region.key);
   metrics_.CountRevocation(reason.status);
   CloseRegion(region, WithdrawReason::kRevoked, rotates ? Milliseconds(limits_.rotate_drain) : 0);

@@ -133,7 +133,7 @@ void ShareRegistry::StartRotation(const SharedKey& key, RotateReason reason) {
     for (const GrantId grant_id : region.grants) {
       const Grant& grant = grants_.at(grant_id);
       if (!grant.revoked) {
-        TellWithdrawing(grant, WithdrawReason::kRotated, Milliseconds(limits_.rotate_drain));
+        SendWithdrawing(grant, WithdrawReason::kRotated, Milliseconds(limits_.rotate_drain));
       }
     }
   }
@@ -241,6 +241,7 @@ void ShareRegistry::FinishRotation(const SharedKey& key, const Handle& handle) {
   key->handle = handle;
   keys.emplace(handle, key);
   Unlist(*key);
+  key->listed_before = 0;
   EndRotation(*key, "ok");
   spdlog::info("key rotated: {} ended_mappings={}", DescribeKey(*key), dead.size());
 
@@ -328,16 +329,6 @@ void ShareRegistry::FailRotationsOf(ClientId id) {
   for (const SharedKey& key : asked) {
     FailRotation(key, "exporter_gone", "the exporter has lost its connection");
   }
-}
-
-void ShareRegistry::Closed(ClientId id, const wire::Closed& outcome) {
-  const auto found = regions_.find(outcome.region_id);
-  if (found == regions_.end() || found->second.exporter != id) return;
-  Region& region = found->second;
-  CloseRegion(region, WithdrawReason::kExporterGone, 0);
-  LetGoOf(std::set<GrantId>(region.grants));
-  EraseIfDrained(outcome.region_id);
-  UpdateGauges();
 }
 
 }  // namespace npu_ipc::broker

@@ -243,7 +243,8 @@ typedef enum npu_ipc_event_type {
   NPU_IPC_EVENT_REVOKED = 3,
   NPU_IPC_EVENT_REGION_LOST = 4,  /* a region of ours is no longer published */
   NPU_IPC_EVENT_DISCONNECTED = 5, /* the broker went away; mappings go on working */
-  NPU_IPC_EVENT_ROTATED = 6       /* a mapping's key is renewed: detach, then attach again */
+  NPU_IPC_EVENT_RECONNECTED = 6,  /* it is back and knows again what this client shares */
+  NPU_IPC_EVENT_ROTATED = 7       /* a mapping's key is renewed: detach, then attach again */
 } npu_ipc_event_type;
 
 typedef struct npu_ipc_event {

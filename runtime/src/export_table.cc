@@ -122,14 +122,15 @@ npu_ipc_status ExportTable::Release(const hal::acl::IpcTable& vendor, Export* ex
 
   // Nobody changes the key of an export that is busy with us.
   if (exported->key_[0] != '\0') *code = vendor.close(exported->key_);
-  *closed = *code != hal::acl::kContextNull;
+  *closed = *code == hal::acl::kSuccess;
+  const bool ended = *code != hal::acl::kContextNull;
   {
     MutexLock lock(mutex_);
     exported->busy_ = false;
-    if (*closed) exports_.Remove(exported);
+    if (ended) exports_.Remove(exported);
   }
   changed_.Announce();
-  if (*closed) Delete(exported);
+  if (ended) Delete(exported);
   return *code == hal::acl::kSuccess ? NPU_IPC_OK : NPU_IPC_VENDOR_ERROR;
 }
 
@@ -155,6 +156,7 @@ ExportTable::Renewal ExportTable::Renew(const hal::acl::IpcTable& vendor, Export
   {
     MutexLock lock(mutex_);
     memset(exported->key_, 0, sizeof(exported->key_));
+    exported->whitelisted.store(0, std::memory_order_relaxed);
   }
   *code = Make(vendor, exported);
   return *code == hal::acl::kSuccess ? Renewal::kDone : Renewal::kNotMade;

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include <atomic>
+
 #include "hal/acl/acl_ipc.h"
 #include "runtime/include/npu_ipc.h"
 #include "runtime/src/deadline.h"
@@ -15,9 +17,11 @@ namespace npu_ipc::runtime {
 
 // One exported allocation.
 struct Export : ListLink<Export> {
-  // Fixed from the moment that ExportTable::Acquire returns it.
+  // Fixed from the moment that ExportTable::Acquire returns it, but for what is atomic.
   void* base = nullptr;
   size_t bytes = 0;
+  std::atomic<uint32_t> whitelisted{
+      0};  // processes on the key that it has now, as often as they were
 
  private:
   friend class ExportTable;
@@ -40,7 +44,7 @@ class ExportTable {
   // The key that it has now; false where it has none.
   bool CopyKey(const Export* exported, char (&key)[hal::acl::kExportKeyBytes]);
 
-  // Takes one name off, and closes the key with the last: `*closed`, and the export is freed. Waits
+  // Takes one name off, and closes the key with the last (`*closed`): the export is freed then. Waits
   // until `deadline` while another thread renews the key. OK; VENDOR_ERROR with `*code`; TIMED_OUT.
   // With TIMED_OUT and with hal::acl::kContextNull nothing has changed: call again, on a thread that
   // has a context.

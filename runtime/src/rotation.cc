@@ -80,9 +80,7 @@ void Exporter::LoseNamesOf(const Export* exported) {
   {
     MutexLock lock(client_->mutex());
     for (Region* region = regions_.front(); region != nullptr; region = regions_.Next(region)) {
-      if (region->exported != exported || region->lost) continue;
-      region->lost = true;
-      client_->events().Push(&region->event, NPU_IPC_EVENT_REGION_LOST);
+      if (region->exported == exported) LoseOne(region);
     }
   }
   client_->AnnounceEvent();
@@ -97,18 +95,9 @@ void Exporter::Republished(const wire::Republished& republished, uint64_t connec
       region->generation = republished.generation;
       return;
     }
-    region->lost = true;
-    client_->events().Push(&region->event, NPU_IPC_EVENT_REGION_LOST);
+    LoseOne(region);
   }
   client_->AnnounceEvent();
-}
-
-void Exporter::TellClosed(const Region& region) {
-  if (client_->BrokerSpeaks() < wire::MinorOf(wire::MessageType::kClosed)) return;
-  wire::Closed closed = {};
-  closed.header = MakeHeader<wire::Closed>(wire::MessageType::kClosed, client_->NextRequestId());
-  closed.region_id = region.region_id;
-  client_->Tell(region.connection_id, &closed, sizeof(closed));
 }
 
 void Exporter::ReleaseQuietly(const hal::acl::IpcTable& vendor, Export* exported) {

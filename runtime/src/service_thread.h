@@ -1,4 +1,4 @@
-// A client's one thread: it reads what the broker sends.
+// A client's one thread: it reads what the broker sends, and brings the connection back.
 #pragma once
 
 #include <stddef.h>
@@ -6,6 +6,8 @@
 #include "runtime/src/connection.h"
 #include "runtime/src/deadline.h"
 #include "runtime/src/message.h"
+#include "runtime/src/reclaim.h"
+#include "runtime/src/reconnect.h"
 
 namespace npu_ipc::runtime {
 
@@ -30,7 +32,8 @@ class ServiceThread {
   };
   static constexpr size_t kQueueCapacity = 64;
 
-  explicit ServiceThread(Client* client) : client_(client) {}
+  explicit ServiceThread(Client* client)
+      : client_(client), reconnector_(client), reclaimer_(client) {}
   static void* Main(void* client);
   void Run();
   // Waits for something to do. False when the thread is to end.
@@ -39,7 +42,7 @@ class ServiceThread {
   void ReadMessages(Connection* connection, uint64_t connection_id);
   // False when the message makes no sense.
   bool Handle(Connection* connection, uint64_t connection_id, const Message& message);
-  void ReleasePeer(const wire::PeerRelease& release);
+  void ReleasePeer(const wire::PeerRelease& release, uint64_t connection_id);
   QueuedCall& Enqueue(wire::MessageType type, uint64_t connection_id);
   void MakeNextCall();
 
@@ -48,6 +51,8 @@ class ServiceThread {
   size_t queue_first_ = 0;
   size_t queue_length_ = 0;
   uint64_t socket_was_empty_at_ = 0;
+  Reconnector reconnector_;
+  Reclaimer reclaimer_;
 };
 
 }  // namespace npu_ipc::runtime

@@ -68,9 +68,12 @@ void NodeTest::TellBroker(const PodRecord& pod) {
   Required(node_->SetPods(pods_));
 }
 
-void NodeTest::ChangePod(const PodRecord& pod) {
-  for (PodRecord& known : pods_) {
-    if (known.uid == pod.uid) known = pod;
+void NodeTest::Annotate(const RemoteParty& party, const std::string& annotation,
+                        const std::string& value) {
+  for (PodRecord& pod : pods_) {
+    if (pod.uid != party.pod().uid) continue;
+    pod.annotations.erase(annotation);
+    if (!value.empty()) pod.annotations[annotation] = value;
   }
   Required(node_->SetPods(pods_));
 }
@@ -97,10 +100,10 @@ RemoteParty NodeTest::StartMember(const PodRecord& pod, int device) {
   return party;
 }
 
-void NodeTest::Publish(RemoteParty& exporter, const std::string& name, uint64_t first_word) {
+uint64_t NodeTest::Publish(RemoteParty& exporter, const std::string& name, uint64_t first_word) {
   EXPECT_THAT(exporter.Do("malloc " + name + " " + std::to_string(kRegionBytes)), IsOk());
   EXPECT_THAT(exporter.Do("write " + name + " " + std::to_string(first_word)), IsOk());
-  EXPECT_THAT(exporter.Do("publish " + name), IsOk());
+  return GenerationOf(exporter.Do("publish " + name));
 }
 
 nlohmann::json NodeTest::Allocation(int device) {
@@ -127,7 +130,7 @@ std::vector<int> NodeTest::AuditedPids(const std::string& key) {
   std::vector<int> pids;
   constexpr std::string_view kField = ";pid=";
   for (size_t at = text.find(kField); at != std::string::npos; at = text.find(kField, at + 1)) {
-    pids.push_back(std::atoi(text.c_str() + at + kField.size()));
+    pids.push_back(::atoi(text.c_str() + at + kField.size()));
   }
   return pids;
 }

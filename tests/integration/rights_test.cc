@@ -41,13 +41,6 @@ class Rights : public NodeTest {
                      const std::map<std::string, std::string>& annotations, int device) {
     return StartMember(Pod(pod_namespace, name, annotations), device);
   }
-  // The pod asks for something else from now on; an empty value takes the annotation off.
-  void Annotate(const RemoteParty& party, const std::string& name, const std::string& value) {
-    PodRecord pod = party.pod();
-    pod.annotations["npu-ipc.io/" + name] = value;
-    if (value.empty()) pod.annotations.erase("npu-ipc.io/" + name);
-    ChangePod(pod);
-  }
   std::string Event(RemoteParty& party) { return party.Do("event 30000")["event"]; }
 };
 
@@ -82,7 +75,7 @@ TEST_F(Rights, AnotherNamespaceWithBothSidesLeave) {
   EXPECT_THAT(AuditedPids(key), ElementsAre(exporter.host_pid(), guest.host_pid()));
 
   // The owner takes its leave back.
-  Annotate(exporter, "allow-namespaces", "");
+  Annotate(exporter, "npu-ipc.io/allow-namespaces", "");
   EXPECT_EQ(Event(guest), "revoked");
   EXPECT_EQ(guest.Do("info shard")["state"], "revoked");
   EXPECT_TRUE(MetricBecomes("npu_ipc_broker_revoked_mappings", 1));
@@ -132,7 +125,7 @@ TEST_F(Rights, AnExporterThatLosesItsRightLosesItsRegions) {
   RemoteParty importer = Member("team-a", "importer", {{"group", "weights"}}, 1);
   Publish(exporter, "shard", 100);
   EXPECT_THAT(importer.Do("attach shard 10000"), IsOk());
-  Annotate(exporter, "group", "weights:importer");
+  Annotate(exporter, "npu-ipc.io/group", "weights:importer");
   EXPECT_EQ(Event(exporter), "region-lost");
   EXPECT_EQ(exporter.Do("region shard")["withdrawn"], "yes");
   EXPECT_EQ(Event(importer), "revoked");
@@ -166,7 +159,7 @@ TEST_F(Rights, RotationCutsOffWhoLostTheRightAndNobodyElse) {
   EXPECT_THAT(AuditedPids(before),
               UnorderedElementsAre(exporter.host_pid(), loser.host_pid(), keeper.host_pid()));
 
-  Annotate(loser, "group", "");
+  Annotate(loser, "npu-ipc.io/group", "");
   EXPECT_EQ(Event(loser), "revoked");
   EXPECT_EQ(Event(keeper), "rotated");
   EXPECT_EQ(keeper.Do("info shard")["state"], "rotated");

@@ -32,6 +32,8 @@ const char* EventName(npu_ipc_event_type type) {
       return "disconnected";
     case NPU_IPC_EVENT_ROTATED:
       return "rotated";
+    case NPU_IPC_EVENT_RECONNECTED:
+      return "reconnected";
   }
   return "unknown";
 }

@@ -55,6 +55,11 @@ class FakeShareContext final : public ShareContext {
     if (gone.contains(pod)) return std::nullopt;
     return rotating.contains(pod) ? pods::RevokeMode::kRotate : pods::RevokeMode::kNotify;
   }
+  std::optional<ProcessKey> FindProcess(pid_t pid, const std::string& pod_uid) override {
+    const auto found = processes.find(pid);
+    if (found == processes.end() || pod_uid != "uid-" + std::to_string(pid)) return std::nullopt;
+    return ProcessKey{pid, found->second};
+  }
   std::optional<Refusal> CheckRight(ClientId client, const GroupKey&, ShareRight right) override {
     if (no_export.contains(client) && right == ShareRight::kExport) {
       return Refusal{wire::Status::kRoleDenied, "no exporter"};
@@ -91,6 +96,7 @@ class FakeShareContext final : public ShareContext {
   std::optional<std::string> contradiction;
   device_view::NodeState node;
   std::set<ClientId> dead;
+  std::map<pid_t, uint64_t> processes;  // start times of those that live, by pid
   std::set<ClientId> no_export;
   std::set<ClientId> no_import;
   std::set<ClientId> forgotten;
@@ -107,11 +113,12 @@ class FakeShareContext final : public ShareContext {
 
 class ShareRegistryTest : public testing::Test {
  protected:
-  explicit ShareRegistryTest(const ShareLimits& limits = {})
-      : registry_(clock_, limits, context_, metrics_) {}
+  explicit ShareRegistryTest(const ShareLimits& limits = {}, uint64_t generation_floor = 0)
+      : registry_(clock_, limits, context_, metrics_, generation_floor) {}
 
   // A process of a pod of its own.
   ClientId AddProcess(pid_t pid, uint64_t start_time = 1) {
+    context_.processes[pid] = start_time;
     ClientInfo info;
     info.process = {pid, start_time};
     info.pod_namespace = "team";
