@@ -151,7 +151,7 @@ TEST_F(Rights, RotationCutsOffWhoLostTheRightAndNobodyElse) {
       Member("team-a", "exporter", {{"group", "weights"}, {"revoke", "rotate"}}, 0);
   RemoteParty loser = Member("team-a", "loser", {{"group", "weights"}}, 1);
   RemoteParty keeper = Member("team-a", "keeper", {{"group", "weights"}}, 2);
-  Publish(exporter, "shard", 100);
+  const uint64_t first = Publish(exporter, "shard", 100);
   EXPECT_THAT(loser.Do("attach shard 10000"), IsOk());
   EXPECT_THAT(keeper.Do("attach shard 10000"), IsOk());
   EXPECT_THAT(loser.Do("malloc local 4194304"), IsOk());
@@ -166,8 +166,8 @@ TEST_F(Rights, RotationCutsOffWhoLostTheRightAndNobodyElse) {
   EXPECT_THAT(keeper.Do("detach shard"), IsOk());
   const Answer again = keeper.Do("attach shard 30000");
   EXPECT_THAT(again, IsOk());
-  EXPECT_EQ(again["generation"], "2");
-  EXPECT_EQ(exporter.Do("region shard")["generation"], "2");
+  EXPECT_EQ(again["generation"], std::to_string(first + 1));
+  EXPECT_EQ(exporter.Do("region shard")["generation"], std::to_string(first + 1));
   EXPECT_THAT(keeper.Do("read shard"), IsPattern(100));
 
   ASSERT_THAT(ExportedKeys(), SizeIs(1));
@@ -190,7 +190,7 @@ TEST_F(Rights, RotationWithoutDetachingEndsAStaleMappingAlone) {
       Member("team-a", "exporter", {{"group", "weights"}, {"revoke", "rotate"}}, 0);
   RemoteParty loser = Member("team-a", "loser", {{"group", "weights"}}, 1);
   RemoteParty keeper = Member("team-a", "keeper", {{"group", "weights"}}, 2);
-  Publish(exporter, "shard", 100);
+  const uint64_t first = Publish(exporter, "shard", 100);
   EXPECT_THAT(loser.Do("attach shard 10000"), IsOk());
   EXPECT_THAT(keeper.Do("attach shard 10000"), IsOk());
   EXPECT_THAT(keeper.Do("malloc local 4194304"), IsOk());
@@ -198,7 +198,8 @@ TEST_F(Rights, RotationWithoutDetachingEndsAStaleMappingAlone) {
   EXPECT_EQ(Event(keeper), "rotated");
   // Attaches first, and lets go of the old mapping after that.
   EXPECT_THAT(keeper.Do("copy shard local"), IsOk()) << "within the drain time";
-  EXPECT_TRUE(WaitUntil([&] { return exporter.Do("region shard")["generation"] == "2"; }));
+  EXPECT_TRUE(WaitUntil(
+      [&] { return exporter.Do("region shard")["generation"] == std::to_string(first + 1); }));
   EXPECT_THAT(keeper.Do("copy shard local"), IsVendorError());
   EXPECT_THAT(keeper.Do("detach shard"), IsOk());
   EXPECT_THAT(keeper.Do("attach shard 30000"), IsOk());
@@ -216,11 +217,11 @@ TEST_F(FullWhitelist, IsRenewedForTheNext) {
   RemoteParty exporter = StartMember("exporter", "weights", 0);
   RemoteParty first = StartMember("first", "weights", 1);
   RemoteParty second = StartMember("second", "weights", 2);
-  Publish(exporter, "shard", 100);
+  const uint64_t generation = Publish(exporter, "shard", 100);
   EXPECT_THAT(first.Do("attach shard 10000"), IsOk());
   const Answer attached = second.Do("attach shard 30000");
   EXPECT_THAT(attached, IsOk());
-  EXPECT_EQ(attached["generation"], "2");
+  EXPECT_EQ(attached["generation"], std::to_string(generation + 1));
   EXPECT_EQ(first.Do("event 30000")["event"], "rotated");
   ASSERT_THAT(ExportedKeys(), SizeIs(1));
   EXPECT_THAT(AuditedPids(ExportedKeys().front()),

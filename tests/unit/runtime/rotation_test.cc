@@ -271,7 +271,7 @@ TEST_F(RotationTest, AnImportThatItOvertookIsTriedAgain) {
 }
 
 TEST_F(RotationTest, AForcedWithdrawWithoutABrokerWaitsForIt) {
-  Open();
+  Open(/*timeout_ms=*/1000);
   npu_ipc_region* const region = Publish("rank-0", 9);
   FakeVendor::Get().Block("aclrtIpcMemGetExportKey");
   SendRotate(9);
