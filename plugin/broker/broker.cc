@@ -13,9 +13,11 @@
 #include <vector>
 
 #include "hal/base/posix_error.h"
+#include "hal/base/process.h"
 #include "plugin/broker/pod_source.h"
 #include "plugin/broker/share_resource.h"
 #include "plugin/device_view/device_metrics.h"
+#include "plugin/identity/container.h"
 #include "plugin/injection/injected_library.h"
 #include "plugin/injection/library_store.h"
 
@@ -52,7 +54,7 @@ Broker::Broker(const Settings& settings, config::Start start, std::unique_ptr<Ev
       start_(std::move(start)),
       metrics_(NPU_IPC_VERSION),
       loop_(std::move(loop)),
-      shares_(loop_->clock(), settings.Limits(), *this, metrics_) {}
+      shares_(loop_->clock(), settings.Limits(), *this, metrics_, GenerationFloor()) {}
 
 Broker::~Broker() = default;
 
@@ -97,6 +99,7 @@ Status Broker::OpenPods(const std::optional<cluster::ClusterConfig>& cluster) {
   Result<std::unique_ptr<pods::PodDirectory>> pods = OpenPodDirectory(*loop_, settings_, cluster);
   if (!pods.ok()) return pods.status();
   pods_ = std::move(pods).value();
+  rights_ = std::make_unique<PodRights>(*pods_, settings_.policy);
   pods_->OnChange([this](const std::vector<std::string>& changed) { OnPodsChanged(changed); });
   UpdateReadiness();
   return Status::Ok();
@@ -226,9 +229,13 @@ void Broker::ReadSettingsAgain() {
     spdlog::error("the settings stay as they are: reason={}", next.status().message());
     return;
   }
+  const bool same_policy = next->policy == settings_.policy;
   settings_ = *next;
   config::SetLogLevel(settings_.log);
   shares_.SetLimits(settings_.Limits());
+  if (same_policy) return;
+  shares_.AllRightsChanged();
+  ArmDeadline();
 }
 
 void Broker::AcceptAll() {
@@ -246,7 +253,7 @@ void Broker::AcceptAll() {
     const SessionId id = next_session_++;
     SessionHost& host = *this;
     auto session = std::make_unique<Session>(
-        id, SessionServices{*loop_, shares_, *pods_, metrics_, settings_}, host);
+        id, SessionServices{*loop_, shares_, *pods_, *rights_, metrics_, settings_}, host);
     Session& started = *session;
     sessions_.emplace(id, std::move(session));
     started.Start(std::move(socket).value(), listener_->idle_since_ticks());
@@ -261,6 +268,11 @@ void Broker::OnPodsChanged(const std::vector<std::string>& changed_uids) {
     const std::vector<SessionId> sessions(waiting->second.begin(), waiting->second.end());
     for (const SessionId session : sessions) sessions_.at(session)->OnPodChanged();
   }
+  // After all of them: a right may be of two pods.
+  const std::set<std::string> owners = rights_->OnPodsChanged(changed_uids);
+  for (const std::string& uid : changed_uids) shares_.RightsChanged(uid);
+  for (const std::string& owner_namespace : owners) shares_.GuestRightsChanged(owner_namespace);
+  ArmDeadline();
 }
 
 void Broker::UpdateReadiness() {
@@ -291,6 +303,41 @@ void Broker::Send(ClientId client, const void* message, size_t bytes) {
 
 bool Broker::ProcessAlive(ClientId client) { return clients_.at(client)->ProcessAlive(); }
 
+bool Broker::ProcessRuns(const ProcessKey& process) {
+  const Result<uint64_t> started = ProcessStartTime(process.pid);
+  return started.ok() && *started == process.start_time_ticks;
+}
+
+std::optional<Refusal> Broker::CheckShare(const std::string& exporter, const std::string& importer,
+                                          const GroupKey& group) {
+  return rights_->CheckShare(exporter, importer, group);
+}
+
+std::optional<Refusal> Broker::CheckExport(const std::string& pod, uint64_t bytes,
+                                           const pods::ExportUsage& of_pod,
+                                           const pods::ExportUsage& of_node) {
+  return rights_->CheckExport(pod, bytes, of_pod, of_node);
+}
+
+std::optional<pods::RevokeMode> Broker::RevokeModeOf(const std::string& pod) {
+  return rights_->RevokeModeOf(pod);
+}
+
+std::optional<ProcessKey> Broker::FindProcess(pid_t pid, const std::string& pod_uid) {
+  Result<UniqueFd> pidfd = OpenPidfd(pid);
+  const Result<uint64_t> start_time = ProcessStartTime(pid);
+  if (!pidfd.ok() || !start_time.ok()) return std::nullopt;
+  PeerProcess process;
+  process.pid = pid;
+  process.start_time_ticks = *start_time;
+  process.pidfd = std::move(pidfd).value();
+  const Result<identity::ContainerCgroup> container = identity::ContainerOf(process);
+  if (!container.ok()) return std::nullopt;
+  const std::shared_ptr<const pods::Pod> pod = pods_->Find(container->pod_uid);
+  if ((pod != nullptr ? pod->uid : container->pod_uid) != pod_uid) return std::nullopt;
+  return ProcessKey{process.pid, process.start_time_ticks};
+}
+
 std::optional<Refusal> Broker::CheckRight(ClientId client, const GroupKey& group,
                                           ShareRight right) {
   return clients_.at(client)->CheckRight(group, right);
@@ -306,6 +353,10 @@ device_view::Reach Broker::ReachBetween(uint32_t device_a, uint32_t device_b) {
 
 void Broker::OnRefused(ClientId client, const Refusal& refusal) {
   clients_.at(client)->OnRefused(refusal);
+}
+
+void Broker::OnRevoked(ClientId client, const Refusal& reason) {
+  clients_.at(client)->OnRevoked(reason);
 }
 
 void Broker::Forget(ClientId client) { clients_.at(client)->OnForgotten(); }
@@ -338,6 +389,10 @@ void Broker::OnEnded(SessionId session) {
 
 void Broker::OnRefused(const pods::Pod& pod, const Refusal& refusal) {
   if (reporter_) reporter_->OnRefused(pod, refusal);
+}
+
+void Broker::OnRevoked(const pods::Pod& pod, const Refusal& reason) {
+  if (reporter_) reporter_->OnRevoked(pod, reason);
 }
 
 void Broker::OnInvisiblePeer() {

@@ -12,6 +12,7 @@
 #include "hal/base/unix_socket.h"
 #include "plugin/broker/cluster_reporter.h"
 #include "plugin/broker/metrics.h"
+#include "plugin/broker/pod_rights.h"
 #include "plugin/broker/session.h"
 #include "plugin/broker/settings.h"
 #include "plugin/broker/share_registry.h"
@@ -61,11 +62,20 @@ class Broker final : private ShareContext, private SessionHost {
   // ShareContext
   void Send(ClientId client, const void* message, size_t bytes) override;
   bool ProcessAlive(ClientId client) override;
+  bool ProcessRuns(const ProcessKey& process) override;
+  std::optional<ProcessKey> FindProcess(pid_t pid, const std::string& pod_uid) override;
   std::optional<Refusal> CheckRight(ClientId client, const GroupKey& group,
                                     ShareRight right) override;
+  std::optional<Refusal> CheckShare(const std::string& exporter, const std::string& importer,
+                                    const GroupKey& group) override;
+  std::optional<Refusal> CheckExport(const std::string& pod, uint64_t bytes,
+                                     const pods::ExportUsage& of_pod,
+                                     const pods::ExportUsage& of_node) override;
+  std::optional<pods::RevokeMode> RevokeModeOf(const std::string& pod) override;
   std::optional<std::string> Contradiction(const driver_records::ExportClaim& claim) override;
   device_view::Reach ReachBetween(uint32_t device_a, uint32_t device_b) override;
   void OnRefused(ClientId client, const Refusal& refusal) override;
+  void OnRevoked(ClientId client, const Refusal& reason) override;
   void Forget(ClientId client) override;
 
   // SessionHost
@@ -75,6 +85,7 @@ class Broker final : private ShareContext, private SessionHost {
   void WaitForPod(SessionId session, const std::string& pod_uid, bool waiting) override;
   void OnEnded(SessionId session) override;
   void OnRefused(const pods::Pod& pod, const Refusal& refusal) override;
+  void OnRevoked(const pods::Pod& pod, const Refusal& reason) override;
   void OnInvisiblePeer() override;
 
   const driver_records::DriverRecords driver_records_;
@@ -85,6 +96,7 @@ class Broker final : private ShareContext, private SessionHost {
   std::unique_ptr<EventLoop> loop_;
   ShareRegistry shares_;
   std::unique_ptr<pods::PodDirectory> pods_;
+  std::unique_ptr<PodRights> rights_;  // of pods_ and settings_.policy
   std::unique_ptr<UnixListener> listener_;
   EventLoop::WatchId listener_watch_ = 0;
   EventLoop::TimerId deadline_timer_ = 0;

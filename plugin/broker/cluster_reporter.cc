@@ -23,6 +23,9 @@ bool IsOfAnnotations(wire::Status status) {
     case wire::Status::kNotInGroup:
     case wire::Status::kRoleDenied:
     case wire::Status::kUnsupported:
+    case wire::Status::kPolicyDenied:
+    case wire::Status::kNamespaceDenied:
+    case wire::Status::kQuotaExceeded:
       return true;
     default:
       return false;
@@ -52,6 +55,12 @@ std::optional<cluster::Event> RefusalEvent(const pods::Pod& pod, const Refusal& 
                         std::string(StatusName(refusal.status)) + ": " + refusal.reason};
 }
 
+cluster::Event RevocationEvent(const pods::Pod& pod, const Refusal& reason) {
+  return cluster::Event{cluster::PodSubject(pod.pod_namespace, pod.name, pod.uid),
+                        cluster::EventType::kWarning, "ShareRevoked",
+                        std::string(StatusName(reason.status)) + ": " + reason.reason};
+}
+
 ClusterReporter::ClusterReporter(cluster::ClusterConfig config, std::string node_name)
     : node_name_(std::move(node_name)),
       client_(std::move(config)),
@@ -62,6 +71,10 @@ ClusterReporter::ClusterReporter(cluster::ClusterConfig config, std::string node
 void ClusterReporter::OnRefused(const pods::Pod& pod, const Refusal& refusal) {
   std::optional<cluster::Event> event = RefusalEvent(pod, refusal);
   if (event) recorder_.Record(std::move(*event));
+}
+
+void ClusterReporter::OnRevoked(const pods::Pod& pod, const Refusal& reason) {
+  recorder_.Record(RevocationEvent(pod, reason));
 }
 
 void ClusterReporter::OnNodeState(std::shared_ptr<const device_view::NodeState> state) {

@@ -36,6 +36,9 @@ class ClusterReporter {
   // refusal again and again is one Event with a count.
   void OnRefused(const pods::Pod& pod, const Refusal& refusal);
 
+  // The same of a right that was in use and was taken back.
+  void OnRevoked(const pods::Pod& pod, const Refusal& reason);
+
   // Labels the node, and writes an Event on it for what changed (NodeEvents()).
   void OnNodeState(std::shared_ptr<const device_view::NodeState> state);
 
@@ -55,5 +58,8 @@ class ClusterReporter {
 // Why a process was refused, as an Event on its pod has it; nullopt where that has nothing to do
 // with the pod's annotations. Pure.
 std::optional<cluster::Event> RefusalEvent(const pods::Pod& pod, const Refusal& refusal);
+
+// Why a right was taken back, as an Event on the pod that had it. Pure.
+cluster::Event RevocationEvent(const pods::Pod& pod, const Refusal& reason);
 
 }  // namespace npu_ipc::broker

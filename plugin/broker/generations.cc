@@ -1,5 +1,7 @@
 #include "plugin/broker/generations.h"
 
+#include <time.h>
+
 #include <algorithm>
 
 namespace npu_ipc::broker {
@@ -16,6 +18,22 @@ uint64_t Generations::Next(const RegionName& name) {
     oldest_first_.pop_front();
   }
   return generation;
+}
+
+bool Generations::MayHaveGiven(const RegionName& name, uint64_t generation) const {
+  const auto known = last_.find(name);
+  return generation <= forgotten_ || (known != last_.end() && generation <= known->second);
+}
+
+bool Generations::GivenSince(const RegionName& name, uint64_t generation) const {
+  const auto known = last_.find(name);
+  return known != last_.end() && known->second > generation;
+}
+
+uint64_t GenerationFloor() {
+  timespec now = {};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000000 + static_cast<uint64_t>(now.tv_nsec) / 1000;
 }
 
 }  // namespace npu_ipc::broker

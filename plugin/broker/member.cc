@@ -16,26 +16,42 @@ Refusal FromPolicy(const Status& status) {
 }
 
 // What is asked for must hold: nobody is admitted on terms that nobody keeps.
-std::optional<Refusal> NotEnforcedYet(const pods::Pod& pod, const pods::SharePolicy& policy) {
-  const bool foreign =
-      std::any_of(policy.groups.begin(), policy.groups.end(),
-                  [&](const pods::Membership& m) { return m.group.owner != pod.pod_namespace; });
-  const char* what = foreign                                       ? "another namespace's group"
-                     : policy.max_bytes                            ? "npu-ipc.io/max-bytes"
-                     : policy.revoke == pods::RevokeMode::kRotate  ? "npu-ipc.io/revoke: rotate"
-                     : policy.inject == pods::InjectMode::kPreload ? "npu-ipc.io/inject: preload"
-                                                                   : nullptr;
-  if (what == nullptr) return std::nullopt;
-  return Refusal{wire::Status::kUnsupported,
-                 "pod " + pods::FullName(pod) + ": " + std::string(what) + " is not supported yet"};
+std::optional<Refusal> NotSupportedYet(const pods::Pod& pod, const pods::SharePolicy& policy) {
+  if (policy.inject != pods::InjectMode::kPreload) return std::nullopt;
+  return Refusal{
+      wire::Status::kUnsupported,
+      "pod " + pods::FullName(pod) + ": npu-ipc.io/inject: preload is not supported yet"};
 }
 
 GroupKey ToKey(const pods::GroupId& group) { return {group.owner, group.name}; }
 
 }  // namespace
 
-Member::Member(const pods::PodDirectory& directory, std::string pod_uid)
+Refusal ToRefusal(const pods::ShareRefusal& refusal) {
+  switch (refusal.cause) {
+    case pods::RefusalCause::kNamespaceDenied:
+    case pods::RefusalCause::kCrossNamespaceOff:
+      return {wire::Status::kPolicyDenied, refusal.message};
+    case pods::RefusalCause::kNotInGroup:
+      return {wire::Status::kNotInGroup, refusal.message};
+    case pods::RefusalCause::kRoleDenied:
+      return {wire::Status::kRoleDenied, refusal.message};
+    case pods::RefusalCause::kNotAllowed:
+    case pods::RefusalCause::kAllowedRoleDenied:
+    case pods::RefusalCause::kNoOwner:
+      return {wire::Status::kNamespaceDenied, refusal.message};
+    case pods::RefusalCause::kByteLimit:
+      return {wire::Status::kQuotaExceeded, refusal.message};
+    case pods::RefusalCause::kRegionLimit:
+      return {wire::Status::kLimit, refusal.message};
+  }
+  return {wire::Status::kInternal, refusal.message};
+}
+
+Member::Member(const pods::PodDirectory& directory, const pods::ClusterPolicy& cluster,
+               std::string pod_uid)
     : directory_(directory),
+      cluster_(cluster),
       pod_uid_(std::move(pod_uid)),
       policy_(Status(StatusCode::kNotFound, "")) {}
 
@@ -61,7 +77,7 @@ std::variant<const pods::SharePolicy*, Refusal> Member::Policy() {
                        (state.problem.empty() ? "" : "; " + state.problem) + ")"};
   }
   if (!policy_.ok()) return FromPolicy(policy_.status());
-  if (auto refusal = NotEnforcedYet(*pod_, *policy_)) return *refusal;
+  if (auto refusal = NotSupportedYet(*pod_, *policy_)) return *refusal;
   return &policy_.value();
 }
 
@@ -85,19 +101,21 @@ std::variant<GroupKey, Refusal> Member::Resolve(std::string_view group) {
   return ToKey(*id);
 }
 
+std::variant<pods::PodSide, Refusal> Member::Side() {
+  const auto policy = Policy();
+  if (const auto* refusal = std::get_if<Refusal>(&policy)) return *refusal;
+  return pods::PodSide{*pod_, *std::get<const pods::SharePolicy*>(policy)};
+}
+
 std::optional<Refusal> Member::CheckRight(const GroupKey& group, ShareRight right) {
-  const auto resolved = Resolve(group.Text());
-  if (const auto* refusal = std::get_if<Refusal>(&resolved)) return *refusal;
-  const pods::Role role = policy_->Find({group.pod_namespace, group.name})->role;
-  const bool allowed = right == ShareRight::kExport ? pods::MayExport(role) : pods::MayImport(role);
-  if (allowed) return std::nullopt;
-  const std::string needed = right == ShareRight::kExport ? "exporter" : "importer";
-  return Refusal{wire::Status::kRoleDenied, "pod " + pods::FullName(*pod_) + " is only " +
-                                                std::string(pods::RoleName(role)) + " in group '" +
-                                                group.name +
-                                                "'; its npu-ipc.io/group annotation needs the "
-                                                "role " +
-                                                needed + " or both"};
+  const auto side = Side();
+  if (const auto* refusal = std::get_if<Refusal>(&side)) return *refusal;
+  const auto action =
+      right == ShareRight::kExport ? pods::ShareAction::kExport : pods::ShareAction::kImport;
+  const auto refusal = pods::CheckMember({group.pod_namespace, group.name},
+                                         std::get<pods::PodSide>(side), action, cluster_);
+  if (refusal) return ToRefusal(*refusal);
+  return std::nullopt;
 }
 
 }  // namespace npu_ipc::broker

@@ -1,4 +1,4 @@
-// What one client's pod may do, as the pod directory has it now.
+// What one pod may do, as the pod directory and the cluster's policy have it now.
 #pragma once
 
 #include <memory>
@@ -9,8 +9,10 @@
 
 #include "plugin/broker/messages.h"
 #include "plugin/broker/share_types.h"
+#include "plugin/pods/cluster_policy.h"
 #include "plugin/pods/directory.h"
 #include "plugin/pods/policy.h"
+#include "plugin/pods/share_decision.h"
 
 namespace npu_ipc::broker {
 
@@ -18,8 +20,10 @@ namespace npu_ipc::broker {
 // annotations are parsed again only when the pod is another object.
 class Member {
  public:
-  // `directory` must outlive the member. `pod_uid` is the one that the process' cgroup has.
-  Member(const pods::PodDirectory& directory, std::string pod_uid);
+  // `directory` and `cluster` must outlive the member. `pod_uid` is the one that the process' cgroup
+  // has.
+  Member(const pods::PodDirectory& directory, const pods::ClusterPolicy& cluster,
+         std::string pod_uid);
 
   // nullptr where the directory does not know the pod (yet, or any more).
   std::shared_ptr<const pods::Pod> pod();
@@ -27,20 +31,29 @@ class Member {
   // The pod's memberships, or why it has none: kUnknownPod, kNoGroup, kBadAnnotation, kUnsupported.
   std::variant<const pods::SharePolicy*, Refusal> Policy();
 
-  // The group that a request means; an empty name is the pod's only group. kNotInGroup where the
-  // pod is no member, or of several and none is named; else as Policy().
+  // The pod with its policy, until either changes; else as Policy().
+  std::variant<pods::PodSide, Refusal> Side();
+
+  // The group that a request means: "name" of the pod's own namespace or "namespace/name"; an empty
+  // name is the pod's only group. kNotInGroup where the pod is no member, or of several and none is
+  // named; else as Policy().
   std::variant<GroupKey, Refusal> Resolve(std::string_view group);
 
-  // Nothing where the pod may; kNotInGroup, kRoleDenied, else as Policy().
+  // Nothing where the pod may, as far as it and the cluster's policy go; kNotInGroup, kRoleDenied,
+  // kPolicyDenied, else as Policy().
   std::optional<Refusal> CheckRight(const GroupKey& group, ShareRight right);
 
  private:
   void Refresh();
 
   const pods::PodDirectory& directory_;
+  const pods::ClusterPolicy& cluster_;
   const std::string pod_uid_;
   std::shared_ptr<const pods::Pod> pod_;
   Result<pods::SharePolicy> policy_;  // of pod_
 };
+
+// How a client is told of it.
+Refusal ToRefusal(const pods::ShareRefusal& refusal);
 
 }  // namespace npu_ipc::broker

@@ -101,7 +101,10 @@ std::optional<std::string> Check(const wire::ReclaimMapping& message) {
   if (auto bad = CheckName(message.name, "name")) return bad;
   if (message.generation == 0) return "no generation";
   if (message.exporter_host_pid <= 0) return "no exporter pid";
-  return std::nullopt;
+  if (message.handle_kind == wire::HandleKind::kIpcKey && !IsIpcKey(message.handle)) {
+    return "the handle is not of an export key's form";
+  }
+  return CheckText(message.exporter_pod_uid, "exporter_pod_uid");
 }
 
 std::optional<std::string> Check(const wire::List& message) {
@@ -208,6 +211,21 @@ Decoded DecodeBody(const void* packet, size_t bytes, const wire::MessageHeader& 
   }
 }
 
+Status StatusOf1_0(Status status) {
+  switch (status) {
+    case Status::kPolicyDenied:
+      return Status::kRoleDenied;
+    case Status::kNamespaceDenied:
+      return Status::kNotInGroup;
+    case Status::kQuotaExceeded:
+      return Status::kLimit;
+    case Status::kClaimContradicted:
+      return Status::kMalformed;
+    default:
+      return status;
+  }
+}
+
 }  // namespace
 
 Decoded Decode(const void* packet, size_t bytes, bool truncated) {
@@ -275,10 +293,10 @@ std::string_view CutText(std::string_view text, size_t bytes) {
   return text.substr(0, bytes);
 }
 
-wire::Refused NewRefused(uint64_t request_id, const Refusal& refusal) {
+wire::Refused NewRefused(uint64_t request_id, const Refusal& refusal, uint32_t speaks_minor) {
   auto refused = NewMessage<wire::Refused>(MessageType::kRefused, request_id);
   refused.header.speaks_minor = wire::kVersionMinor;
-  refused.status = refusal.status;
+  refused.status = speaks_minor >= 1 ? refusal.status : StatusOf1_0(refusal.status);
   refused.vendor_code = refusal.vendor_code;
   PutText(refused.reason, refusal.reason);
   return refused;

@@ -69,6 +69,9 @@ M NewMessage(wire::MessageType type, uint64_t request_id) {
   return message;
 }
 
-wire::Refused NewRefused(uint64_t request_id, const Refusal& refusal);
+// For a client that speaks that minor version: what it does not know is told as what it does
+// (wire.h, Status).
+wire::Refused NewRefused(uint64_t request_id, const Refusal& refusal,
+                         uint32_t speaks_minor = wire::kVersionMinor);
 
 }  // namespace npu_ipc::broker

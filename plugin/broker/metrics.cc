@@ -67,6 +67,10 @@ struct Metrics::Families {
   Gauge& regions = AddGauge(registry, "regions", "Regions that are published.");
   Gauge& grants =
       AddGauge(registry, "grants", "Grants of a region to a process that has not closed it.");
+  Gauge& revoked = AddGauge(registry, "revoked_mappings",
+                            "Grants whose right was taken back, and whose processes can reach the "
+                            "memory until they close them, or the key is rotated.");
+  Gauge& rotating = AddGauge(registry, "rotating_keys", "Export keys that are being renewed.");
   Gauge& waiting = AddGauge(registry, "waiting_attaches",
                             "Attach requests that wait for a region or for its exporter.");
   Gauge& pods = AddGauge(registry, "pods", "Pods that the pod directory knows.");
@@ -101,6 +105,15 @@ struct Metrics::Families {
   Counter& tainted_keys =
       AddCounter(registry, "tainted_keys_total",
                  "Processes on a key's whitelist that ended before they could be granted.");
+  CountersByLabel revocations{AddFamily(registry, "revocations_total",
+                                        "Rights in use that were taken back, by the reason."),
+                              "reason", Statuses({})};
+  CountersByLabel rotations{
+      AddFamily(registry, "key_rotations_total", "Rotations of an export key, by their result."),
+      "result",
+      {"ok", "failed", "timed_out", "exporter_gone", "withdrawn", "unsupported"}};
+  Counter& lost_regions = AddCounter(registry, "lost_regions_total",
+                                     "Regions that ended because their key's rotation failed.");
   Counter& slow_clients = AddCounter(registry, "slow_clients_total",
                                      "Clients dropped because they did not read what was sent.");
 };
@@ -125,6 +138,10 @@ void Metrics::SetWaitingAttaches(size_t attaches) {
 void Metrics::SetWaitingWhitelistCalls(size_t calls) {
   families_->asked.Set(static_cast<double>(calls));
 }
+void Metrics::SetRevokedMappings(size_t grants) {
+  families_->revoked.Set(static_cast<double>(grants));
+}
+void Metrics::SetRotatingKeys(size_t keys) { families_->rotating.Set(static_cast<double>(keys)); }
 void Metrics::SetPods(size_t pods, bool directory_ready) {
   families_->pods.Set(static_cast<double>(pods));
   families_->pods_ready.Set(directory_ready ? 1 : 0);
@@ -149,6 +166,13 @@ void Metrics::CountWhitelistCall(wire::Status result) {
   families_->whitelist_calls.Count(StatusName(result));
 }
 void Metrics::CountTaintedKey() { families_->tainted_keys.Increment(); }
+void Metrics::CountRevocation(wire::Status reason) {
+  families_->revocations.Count(StatusName(reason));
+}
+void Metrics::CountRotation(std::string_view result) { families_->rotations.Count(result); }
+void Metrics::CountLostRegions(size_t regions) {
+  families_->lost_regions.Increment(static_cast<double>(regions));
+}
 void Metrics::CountSlowClient() { families_->slow_clients.Increment(); }
 
 std::string Metrics::Text() const {

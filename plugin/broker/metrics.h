@@ -37,6 +37,8 @@ class Metrics {
   void SetGrants(size_t grants);
   void SetWaitingAttaches(size_t attaches);
   void SetWaitingWhitelistCalls(size_t calls);
+  void SetRevokedMappings(size_t grants);
+  void SetRotatingKeys(size_t keys);
   void SetPods(size_t pods, bool directory_ready);
 
   // Counts that were kept elsewhere, since the start.
@@ -51,6 +53,13 @@ class Metrics {
   void CountWhitelistCall(wire::Status result);
   // One process that a key lists although it ended before it could be granted.
   void CountTaintedKey();
+  // One right that was taken back, by what the next request would be refused with.
+  void CountRevocation(wire::Status reason);
+  // One rotation of a key: "ok", "failed", "timed_out", "exporter_gone", "withdrawn" where its program
+  // closed it meanwhile, "unsupported" where the exporter's library cannot do it.
+  void CountRotation(std::string_view result);
+  // Regions whose key's rotation failed.
+  void CountLostRegions(size_t regions);
   // One client that was dropped because it does not read.
   void CountSlowClient();
 

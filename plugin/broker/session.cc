@@ -77,7 +77,7 @@ bool Session::Identify(int socket_fd, uint64_t connected_after_ticks) {
   if (container.status().code() == StatusCode::kUnavailable) return false;  // it has ended
   if (container.ok()) {
     container_ = std::move(container).value();
-    member_.emplace(services_.pods, container_->pod_uid);
+    member_ = services_.rights.MemberOf(container_->pod_uid);
   } else {
     identity_refusal_ = Refusal{wire::Status::kNotInPod, container.status().message()};
   }
@@ -130,6 +130,7 @@ void Session::OnPacket(const void* packet, size_t bytes, bool truncated, pid_t s
 
 void Session::Handle(const wire::Hello& message) {
   hello_request_id_ = message.header.request_id;
+  speaks_minor_ = message.header.speaks_minor;
   services_.loop.Cancel(handshake_timer_);
   if (identity_refusal_) return RefuseAndClose(hello_request_id_, *identity_refusal_);
   if (const auto pod = member_->pod()) return Serve(*pod);
@@ -160,22 +161,35 @@ void Session::StopAwaitingPod() {
 
 void Session::Serve(const pods::Pod& pod) {
   const auto policy = member_->Policy();
-  if (const auto* refusal = std::get_if<Refusal>(&policy)) {
+  const auto* const refusal = std::get_if<Refusal>(&policy);
+  if (refusal != nullptr && !MayReclaim(*refusal)) {
     return RefuseAndClose(hello_request_id_, *refusal);
   }
   state_ = State::kServing;
   ClientInfo info;
   info.process = {pid(), process_->process().start_time_ticks};
   info.pod_uid = pod.uid;
+  info.pod_cgroup_uid = container_->pod_uid;
   info.pod_namespace = pod.pod_namespace;
   info.pod_name = pod.name;
   info.container_id = container_->container_id;
   info.container_name = pods::ContainerName(pod, container_->container_id);
+  info.speaks_minor = speaks_minor_;
   client_ = services_.shares.AddClient(std::move(info));
   host_.OnClientAdded(id_, client_);
   spdlog::info("client connected: {}", Describe());
-  SendWelcome(pod, *std::get<const pods::SharePolicy*>(policy));
+  if (refusal != nullptr) {
+    Refuse(hello_request_id_, *refusal);
+  } else {
+    SendWelcome(pod, *std::get<const pods::SharePolicy*>(policy));
+  }
   connection_->PauseReading(false);
+}
+
+// Whether a process that is refused may hold what it was once granted: then it may say so.
+bool Session::MayReclaim(const Refusal& refusal) const {
+  return speaks_minor_ >= 1 && (refusal.status == wire::Status::kNoGroup ||
+                                refusal.status == wire::Status::kBadAnnotation);
 }
 
 void Session::SendWelcome(const pods::Pod& pod, const pods::SharePolicy& policy) {
@@ -214,6 +228,26 @@ void Session::Handle(const wire::Withdraw& message) { services_.shares.Withdraw(
 void Session::Handle(const wire::Imported& message) { services_.shares.Imported(client_, message); }
 void Session::Handle(const wire::Detached& message) { services_.shares.Detached(client_, message); }
 void Session::Handle(const wire::Admitted& message) { services_.shares.Admitted(client_, message); }
+void Session::Handle(const wire::Rotated& message) { services_.shares.Rotated(client_, message); }
+void Session::Handle(const wire::Closed& message) { services_.shares.Closed(client_, message); }
+void Session::Handle(const wire::PeerHeld& message) { services_.shares.PeerHeld(client_, message); }
+void Session::Handle(const wire::ReclaimMapping& message) {
+  services_.shares.ReclaimMapping(client_, message);
+}
+void Session::Handle(const wire::ReclaimDone&) { services_.shares.ReclaimDone(client_); }
+
+// A group that the pod is not in any more: the registry finds that out for itself, and knows the
+// region all the same.
+void Session::Handle(const wire::ReclaimRegion& message) {
+  const auto resolved = member_->Resolve(Text(message.group));
+  const auto* const group = std::get_if<GroupKey>(&resolved);
+  const auto pod = member_->pod();
+  const std::string pod_namespace = pod == nullptr ? "" : pod->pod_namespace;
+  services_.shares.ReclaimRegion(
+      client_,
+      group != nullptr ? *group : GroupKey{pod_namespace, std::string(Text(message.group))},
+      message);
+}
 
 template <class M>
 void Session::Handle(const M& message) {
@@ -227,7 +261,7 @@ void Session::Refuse(uint64_t request_id, const Refusal& refusal) {
   services_.metrics.CountDenial(refusal.status);
   spdlog::info("refused: {} status={} reason={}", Describe(), StatusName(refusal.status),
                refusal.reason);
-  const wire::Refused refused = NewRefused(request_id, refusal);
+  const wire::Refused refused = NewRefused(request_id, refusal, speaks_minor_);
   connection_->Send(&refused, sizeof(refused));
   OnRefused(refusal);
 }
@@ -235,6 +269,11 @@ void Session::Refuse(uint64_t request_id, const Refusal& refusal) {
 void Session::OnRefused(const Refusal& refusal) {
   const auto pod = member_ ? member_->pod() : nullptr;
   if (pod != nullptr) host_.OnRefused(*pod, refusal);
+}
+
+void Session::OnRevoked(const Refusal& reason) {
+  const auto pod = member_->pod();
+  if (pod != nullptr) host_.OnRevoked(*pod, reason);
 }
 
 void Session::RefuseAndClose(uint64_t request_id, const Refusal& refusal) {
@@ -291,7 +330,7 @@ void Session::Send(const void* message, size_t bytes) {
 }
 
 std::optional<Refusal> Session::CheckRight(const GroupKey& group, ShareRight right) {
-  return member_->CheckRight(group, right);
+  return services_.rights.CheckRight(*member_, group, right);
 }
 
 void Session::SayGoodbye() {

@@ -12,6 +12,7 @@
 #include "plugin/broker/member.h"
 #include "plugin/broker/messages.h"
 #include "plugin/broker/metrics.h"
+#include "plugin/broker/pod_rights.h"
 #include "plugin/broker/settings.h"
 #include "plugin/broker/share_registry.h"
 #include "plugin/identity/cgroup.h"
@@ -26,6 +27,7 @@ struct SessionServices {
   EventLoop& loop;
   ShareRegistry& shares;
   pods::PodDirectory& pods;
+  PodRights& rights;
   Metrics& metrics;
   const Settings& settings;
 };
@@ -43,6 +45,8 @@ class SessionHost {
   virtual void OnEnded(SessionId session) = 0;
   // A process of the pod was refused something.
   virtual void OnRefused(const pods::Pod& pod, const Refusal& refusal) = 0;
+  // A right that a process of the pod used was taken back.
+  virtual void OnRevoked(const pods::Pod& pod, const Refusal& reason) = 0;
   // The kernel shows no pid for a peer: the broker is not in the host's PID namespace.
   virtual void OnInvisiblePeer() = 0;
 };
@@ -69,6 +73,8 @@ class Session final : private Connection::Handler {
   std::optional<Refusal> CheckRight(const GroupKey& group, ShareRight right);
   // The registry has refused the client something.
   void OnRefused(const Refusal& refusal);
+  // The registry has taken a right of the client back.
+  void OnRevoked(const Refusal& reason);
   // The registry knows nothing of the client any more.
   void OnForgotten();
   // The broker is going.
@@ -90,12 +96,19 @@ class Session final : private Connection::Handler {
   void Handle(const wire::Imported& message);
   void Handle(const wire::Detached& message);
   void Handle(const wire::Admitted& message);
+  void Handle(const wire::Rotated& message);
+  void Handle(const wire::Closed& message);
+  void Handle(const wire::PeerHeld& message);
+  void Handle(const wire::ReclaimRegion& message);
+  void Handle(const wire::ReclaimMapping& message);
+  void Handle(const wire::ReclaimDone& message);
   // What the protocol has and this broker does not answer yet.
   template <class M>
   void Handle(const M& message);
 
   void Serve(const pods::Pod& pod);
   void SendWelcome(const pods::Pod& pod, const pods::SharePolicy& policy);
+  bool MayReclaim(const Refusal& refusal) const;
   void StopAwaitingPod();
   void Refuse(uint64_t request_id, const Refusal& refusal);
   void RefuseAndClose(uint64_t request_id, const Refusal& refusal);
@@ -113,7 +126,8 @@ class Session final : private Connection::Handler {
   std::unique_ptr<identity::ProcessWatch> process_;  // none where the kernel shows no pid
   std::optional<identity::ContainerCgroup> container_;
   std::optional<Refusal> identity_refusal_;  // why the process is nobody to us; told at Hello
-  std::optional<Member> member_;             // where `container_` is known
+  std::shared_ptr<Member> member_;           // where `container_` is known; the whole pod's
+  uint32_t speaks_minor_ = 0;                // as Hello had it
 
   EventLoop::TimerId handshake_timer_ = 0;  // for Hello, then for the pod
   uint64_t hello_request_id_ = 0;

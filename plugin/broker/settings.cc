@@ -17,8 +17,12 @@ ShareLimits Settings::Limits() const {
   limits.regions = static_cast<size_t>(max_regions);
   limits.pending_requests = static_cast<size_t>(max_pending);
   limits.grants = static_cast<size_t>(max_grants);
+  limits.whitelist = static_cast<size_t>(max_whitelist);
   limits.admit_deadline = admit_deadline;
+  limits.rotate_drain = rotate_drain;
+  limits.rotate_deadline = rotate_deadline;
   limits.disconnect_grace = disconnect_grace;
+  limits.reclaim_window = reclaim_window;
   return limits;
 }
 
@@ -45,6 +49,10 @@ void AddOptions(config::Options& options, Settings* settings) {
   options.Add("client.disconnectGrace",
               "how long the regions of a process that lost its connection stay published",
               &settings->disconnect_grace, milliseconds(0), hours(24));
+  options.Add(
+      "reclaim.window",
+      "how long after the broker's start a withdraw waits for importers that it let in before",
+      &settings->reclaim_window, milliseconds(0), minutes(10));
   options.Add("client.maxConnections", "connections of one process", &settings->max_connections, 1,
               1024);
   options.Add("client.maxRegions", "regions that one process may publish", &settings->max_regions,
@@ -53,6 +61,17 @@ void AddOptions(config::Options& options, Settings* settings) {
               &settings->max_pending, 1, 65536);
   options.Add("client.maxGrants", "mappings that one process may hold", &settings->max_grants, 1,
               1000000);
+  options.Add("share.maxWhitelist",
+              "processes on the whitelist of one export key before the key is rotated; the driver "
+              "ends at 32768",
+              &settings->max_whitelist, 1, 32768);
+  options.Add("share.rotateDrain",
+              "how long importers have to close before a key is rotated under them",
+              &settings->rotate_drain, milliseconds(0), hours(1));
+  options.Add("share.rotateDeadline",
+              "how long an exporter may take to rotate a key before its regions are given up",
+              &settings->rotate_deadline, milliseconds(10), minutes(10));
+  pods::AddClusterPolicyOptions(options, &settings->policy);
   options.Add("http.listenAddress",
               "host:port of /healthz, /readyz and /metrics; port 0 takes a free one; 'off' "
               "listens nowhere",
@@ -80,7 +99,8 @@ void AddOptions(config::Options& options, Settings* settings) {
   // with.
   options.MarkLive({"log.level", "pods.waitTimeout", "client.helloTimeout", "admit.deadline",
                     "client.disconnectGrace", "client.maxConnections", "client.maxRegions",
-                    "client.maxPending", "client.maxGrants"});
+                    "client.maxPending", "client.maxGrants", "share.maxWhitelist",
+                    "share.rotateDrain", "share.rotateDeadline"});
 }
 
 }  // namespace
@@ -105,6 +125,7 @@ Status Check(const Settings& settings) {
       device_view::CheckSocket(settings.device_view_socket),
   });
   if (!checked.ok()) return checked;
+  if (Status policy = pods::Check(settings.policy); !policy.ok()) return policy;
   return CheckPodSource(settings);
 }
 

@@ -15,6 +15,7 @@
 #include "plugin/driver_records/driver_records.h"
 #include "plugin/injection/injected_library.h"
 #include "plugin/kubelet/device_plugin.h"
+#include "plugin/pods/cluster_policy.h"
 #include "runtime/protocol/wire.h"
 
 namespace npu_ipc::broker {
@@ -28,10 +29,15 @@ struct Settings {
   Duration hello_timeout = std::chrono::seconds(10);
   Duration admit_deadline = std::chrono::seconds(5);
   Duration disconnect_grace = std::chrono::seconds(30);
+  Duration reclaim_window = std::chrono::seconds(5);
   int64_t max_connections = 16;  // of one process
   int64_t max_regions = 4096;
   int64_t max_pending = 64;
   int64_t max_grants = 16384;
+  int64_t max_whitelist = 32000;  // processes on one key before it is rotated
+  Duration rotate_drain = std::chrono::seconds(10);
+  Duration rotate_deadline = std::chrono::seconds(10);
+  pods::ClusterPolicy policy;
   std::string http_address = ":9500";
   std::string share_resource = "npu-ipc.io/share";
   int64_t share_ids = 4096;              // 0: the resource is not served

@@ -83,13 +83,14 @@ void ShareRegistry::Attach(ClientId id, const GroupKey& group, const wire::Attac
 void ShareRegistry::TryAttach(AttachId attach_id) {
   PendingAttach& attach = attaches_.at(attach_id);
   const auto named = names_.find(attach.name);
-  if (named == names_.end() || !Known(regions_.at(named->second).exporter).connected) {
+  if (hold_new_ || named == names_.end() || !Known(regions_.at(named->second).exporter).connected) {
     return Wait(attach);
   }
   Region& region = regions_.at(named->second);
   if (const std::optional<Refusal> refusal = CheckAttach(attach, region)) {
     return RefuseAttach(attach_id, *refusal);
   }
+  if (WaitsForKey(attach, region)) return Wait(attach);
   const ProcessKey& importer = Known(attach.client).info.process;
   const ProcessKey& exporter = Known(region.exporter).info.process;
   const auto listing = region.key->listings.find(importer.pid);
@@ -111,6 +112,10 @@ std::optional<Refusal> ShareRegistry::CheckAttach(const PendingAttach& attach,
   if (auto refusal = context_.CheckRight(region.exporter, attach.name.group, ShareRight::kExport)) {
     return Refusal{Status::kNotInGroup, "the exporter of '" + attach.name.name +
                                             "' may no longer share it: " + refusal->reason};
+  }
+  if (auto refusal = context_.CheckShare(exporter.pod->uid, Known(attach.client).pod->uid,
+                                         attach.name.group)) {
+    return refusal;
   }
   const ProcessKey& importer = Known(attach.client).info.process;
   if (exporter.info.process == importer) {
@@ -134,18 +139,37 @@ std::optional<Refusal> ShareRegistry::CheckAttach(const PendingAttach& attach,
                                            std::to_string(attach.device) +
                                            " already, the driver's limit; end one of them"};
   }
-  if (!region.key->listings.contains(importer.pid) &&
-      region.key->listings.size() >= limits_.whitelist) {
+  if (KeyIsFull(attach, region) && RegionToRotate(*region.key) == nullptr) {
     return Refusal{Status::kLimit, "the key of region '" + attach.name.name + "' lists " +
                                        std::to_string(limits_.whitelist) +
-                                       " processes, the driver's limit; withdraw and publish it "
-                                       "again"};
+                                       " processes, the limit (share.maxWhitelist), and its "
+                                       "exporter's library is too old to renew it; withdraw and "
+                                       "publish it again"};
   }
   if (exporter.asked >= limits_.asked) {
     return Refusal{Status::kLimit, "the exporter, " + Describe(exporter.info) + ", has " +
                                        std::to_string(limits_.asked) + " unanswered whitelistings"};
   }
   return std::nullopt;
+}
+
+bool ShareRegistry::KeyIsFull(const PendingAttach& attach, const Region& region) {
+  return !region.key->listings.contains(Known(attach.client).info.process.pid) &&
+         region.key->listings.size() + region.key->listed_before >= limits_.whitelist;
+}
+
+// True while the key is renewed, or has to be before one more process can be let in.
+bool ShareRegistry::WaitsForKey(const PendingAttach& attach, const Region& region) {
+  if (region.key->rotation) return true;
+  if (!KeyIsFull(attach, region)) return false;
+  // Those that were let in before get as far as a grant: else nobody ever would where more wait
+  // than a key can list.
+  if (region.key->admitting > 0) {
+    region.key->rotate_when_idle = true;
+  } else {
+    RotateSoon(region.key, wire::RotateReason::kWhitelistFull);
+  }
+  return true;
 }
 
 void ShareRegistry::Wait(PendingAttach& attach) {
@@ -170,12 +194,10 @@ void ShareRegistry::Ask(PendingAttach& attach, Region& region) {
   attach.admit_deadline =
       deadlines_.Add(deadline, [this, attach_id = attach.id] { AdmitTimedOut(attach_id); });
   region.admitting.insert(attach.id);
+  ++region.key->admitting;
   ++exporter.asked;
   ++asked_;
-  Listing& listing = region.key->listings[importer.pid];
-  if (listing.start_time_ticks != importer.start_time_ticks) {
-    listing = {importer.start_time_ticks, false};
-  }
+  List(*region.key, Known(attach.client));
   peer_access_.Use(exporter.info.process, region.device, attach.device);
 
   auto admit = NewMessage<wire::Admit>(MessageType::kAdmit, attach.id);
@@ -195,6 +217,9 @@ void ShareRegistry::StopAsking(PendingAttach& attach) {
   Region& region = regions_.at(attach.region);
   Client& exporter = Known(region.exporter);
   region.admitting.erase(attach.id);
+  if (--region.key->admitting == 0 && region.key->rotate_when_idle) {
+    RotateSoon(region.key, wire::RotateReason::kWhitelistFull);
+  }
   --exporter.asked;
   --asked_;
   attach.region = 0;
@@ -214,17 +239,24 @@ void ShareRegistry::WaitEnded(AttachId attach_id) {
   const PendingAttach& attach = attaches_.at(attach_id);
   const std::string region =
       "region '" + attach.name.name + "' of group " + attach.name.group.Text();
+  if (hold_new_) {
+    return RefuseAttach(attach_id,
+                        {Status::kTimedOut, std::string(kNothingNewYet) + "; asked for " + region});
+  }
   const std::string within = " within " + std::to_string(attach.wait_milliseconds) + " ms";
   const auto named = names_.find(attach.name);
   if (named != names_.end()) {
-    const Client& exporter = Known(regions_.at(named->second).exporter);
-    return RefuseAttach(
-        attach_id,
-        {Status::kTimedOut, "the exporter of " + region + ", " + Describe(exporter.info) +
-                                (exporter.connected ? ", did not whitelist this process"
-                                                    : ", has lost its connection to the broker and "
-                                                      "did not come back") +
-                                within});
+    const Region& found = regions_.at(named->second);
+    const Client& exporter = Known(found.exporter);
+    const bool renewing = found.key->rotation.has_value();
+    return RefuseAttach(attach_id,
+                        {Status::kTimedOut,
+                         "the exporter of " + region + ", " + Describe(exporter.info) +
+                             (!exporter.connected ? ", has lost its connection to the broker and "
+                                                    "did not come back"
+                              : renewing          ? ", is renewing its key, and has not done so"
+                                                  : ", did not whitelist this process") +
+                             within});
   }
   if (attach.exporter_went) {
     return RefuseAttach(attach_id, {Status::kExporterGone,
@@ -297,10 +329,7 @@ void ShareRegistry::ReleaseAgain(const Region& region, uint32_t peer) {
 bool ShareRegistry::NoteListed(const Region& region, pid_t pid) {
   const auto listing = region.key->listings.find(pid);
   if (listing == region.key->listings.end()) {
-    spdlog::warn(
-        "exporter says it whitelisted a process that it was not asked to: region={} name={} "
-        "pid={} exporter_pid={}",
-        region.id, region.name.Text(), pid, Known(region.exporter).info.process.pid);
+    Taint(region, pid, "a process that the exporter was not asked to list");
     return false;
   }
   const auto process = processes_.find({pid, listing->second.start_time_ticks});
@@ -308,11 +337,7 @@ bool ShareRegistry::NoteListed(const Region& region, pid_t pid) {
     listing->second.listed = true;
     return true;
   }
-  metrics_.CountTaintedKey();
-  spdlog::warn(
-      "key tainted: its whitelist has a process that had ended: region={} name={} pid={} "
-      "exporter={}",
-      region.id, region.name.Text(), pid, Describe(Known(region.exporter).info));
+  Taint(region, pid, "a process that had ended");
   return false;
 }
 
@@ -344,6 +369,7 @@ void ShareRegistry::GiveGrant(AttachId attach_id, Region& region) {
   importer.grants.insert(grant.id);
   ++RecordOf(importer).grants;
   region.grants.insert(grant.id);
+  ++region.key->grants;
   grants_.emplace(grant.id, std::move(grant));
   EndAttach(attach_id, "granted");
 }
@@ -418,15 +444,20 @@ void ShareRegistry::Detached(ClientId id, const wire::Detached& outcome) {
 }
 
 void ShareRegistry::EndGrant(GrantId grant_id) {
-  const Grant grant = std::move(grants_.at(grant_id));
+  Grant grant = std::move(grants_.at(grant_id));
   grants_.erase(grant_id);
   Client& importer = Known(grant.importer);
   importer.grants.erase(grant_id);
   --RecordOf(importer).grants;
   ReleasePeer(grant.importer, importer.info.process, grant.importer_device, grant.exporter_device);
+  StopAwaiting(grant);
   if (grant.exporter == 0) return;
   ReleasePeer(grant.exporter, grant.exporter_process, grant.exporter_device, grant.importer_device);
-  regions_.at(grant.region).grants.erase(grant_id);
+  Region& region = regions_.at(grant.region);
+  region.grants.erase(grant_id);
+  --region.key->grants;
+  if (grant.revoked) --revoked_;
+  AskSoonIfDrained(*region.key);
   EraseIfDrained(grant.region);
   ForgetUnlessClaiming(grant.exporter);
 }

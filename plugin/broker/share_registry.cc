@@ -15,24 +15,50 @@ using wire::WithdrawReason;
 
 constexpr size_t kRememberedNames = 131072;
 
+Handle HandleOf(const uint8_t (&bytes)[wire::kHandleBytes]) {
+  Handle handle;
+  memcpy(handle.data(), bytes, handle.size());
+  return handle;
+}
+
+const char* ReasonName(WithdrawReason reason) {
+  switch (reason) {
+    case WithdrawReason::kWithdrawn:
+      return "withdrawn";
+    case WithdrawReason::kExporterGone:
+      return "exporter gone";
+    case WithdrawReason::kRevoked:
+      return "revoked";
+    case WithdrawReason::kRotated:
+      return "rotated";
+  }
+  return "";
+}
+
 Duration Milliseconds(uint32_t count) { return std::chrono::milliseconds(count); }
 
 }  // namespace
 
 ShareRegistry::ShareRegistry(const Clock& clock, const ShareLimits& limits, ShareContext& context,
-                             Metrics& metrics)
+                             Metrics& metrics, uint64_t generation_floor)
     : clock_(clock),
       limits_(limits),
       context_(context),
       metrics_(metrics),
-      generations_(kRememberedNames) {}
+      generations_(kRememberedNames, generation_floor),
+      started_(clock.Now()) {}
 
 ShareRegistry::~ShareRegistry() = default;
 
 ClientId ShareRegistry::AddClient(ClientInfo info) {
   const ClientId id = next_id_++;
   processes_[info.process].clients.insert(id);
-  clients_[id].info = std::move(info);
+  PodRecord& pod = pods_[info.pod_cgroup_uid];
+  pod.uid = info.pod_cgroup_uid;
+  pod.clients.insert(id);
+  Client& client = clients_[id];
+  client.info = std::move(info);
+  client.pod = &pod;
   return id;
 }
 
@@ -44,9 +70,14 @@ size_t ShareRegistry::ClientsOf(const ProcessKey& process) const {
 void ShareRegistry::Disconnect(ClientId id) {
   Client& client = Known(id);
   client.connected = false;
+  client.disconnected = clock_.Now();
   // Nobody is left to answer.
   while (!client.attaches.empty()) EndAttach(*client.attaches.begin(), "importer_gone");
-  if (!client.regions.empty()) {
+  DropHeldPublishes(id);
+  ReleasePeersHeld(id, true);
+  FailRotationsOf(id);
+  if (!clients_.contains(id)) return UpdateGauges();  // those were its last claims
+  if (!client.regions.empty() || !client.grants.empty()) {
     client.grace =
         deadlines_.Add(clock_.Now() + limits_.disconnect_grace, [this, id] { WithdrawAll(id); });
   }
@@ -58,25 +89,30 @@ void ShareRegistry::Remove(ClientId id) {
   Client& client = Known(id);
   client.connected = false;
   while (!client.attaches.empty()) EndAttach(*client.attaches.begin(), "importer_gone");
+  DropHeldPublishes(id);
+  ReleasePeersHeld(id, true);
   while (!client.grants.empty()) EndGrant(*client.grants.begin());
-  while (!client.regions.empty()) {
-    Region& region = regions_.at(*client.regions.begin());
-    CloseRegion(region, WithdrawReason::kExporterGone, 0);
-    // The grants stay: each importer still has to close its dead mapping.
-    for (const GrantId grant_id : region.grants) {
-      Grant& grant = grants_.at(grant_id);
-      grant.exporter = 0;
-      peer_access_.Release(grant.exporter_process, grant.exporter_device, grant.importer_device);
-    }
-    region.grants.clear();
-    EraseIfDrained(region.id);
-  }
+  while (!client.regions.empty()) DropExporter(regions_.at(*client.regions.begin()));
+  const ProcessKey process = client.info.process;
   DropClient(id);
+  AwaitedEnded(process);
   UpdateGauges();
 }
 
+// The region's memory is gone for its importers. The grants stay: each still has to close its dead
+// mapping.
+void ShareRegistry::DropExporter(Region& region) {
+  CloseRegion(region, WithdrawReason::kExporterGone, 0);
+  if (region.key->rotation) EndRotation(*region.key, "exporter_gone");
+  LetGoOf(std::set<GrantId>(region.grants));
+  region.key->listed_before = 0;
+  EraseIfDrained(region.id);
+}
+
 void ShareRegistry::ForgetUnlessClaiming(ClientId id) {
-  const Client& client = Known(id);
+  const auto found = clients_.find(id);
+  if (found == clients_.end()) return;  // forgotten already
+  const Client& client = found->second;
   if (client.connected || !client.regions.empty() || !client.grants.empty()) return;
   DropClient(id);
   context_.Forget(id);
@@ -85,15 +121,25 @@ void ShareRegistry::ForgetUnlessClaiming(ClientId id) {
 void ShareRegistry::DropClient(ClientId id) {
   const auto found = clients_.find(id);
   deadlines_.Cancel(found->second.grace);
+  deadlines_.Cancel(found->second.peers_held_deadline);
   const auto process = processes_.find(found->second.info.process);
   process->second.clients.erase(id);
   if (process->second.clients.empty()) processes_.erase(process);
+  PodRecord& pod = *found->second.pod;
+  pod.clients.erase(id);
+  DropPodIfUnused(pod);
   clients_.erase(found);
+}
+
+void ShareRegistry::DropPodIfUnused(PodRecord& pod) {
+  if (pod.clients.empty() && pod.listed_on.empty() && pod.exported.regions == 0) {
+    pods_.erase(std::string(pod.uid));
+  }
 }
 
 void ShareRegistry::Refuse(ClientId client, RequestId request_id, const Refusal& refusal) {
   metrics_.CountDenial(refusal.status);
-  Send(client, NewRefused(request_id, refusal));
+  Send(client, NewRefused(request_id, refusal, Known(client).info.speaks_minor));
   context_.OnRefused(client, refusal);
 }
 
@@ -102,24 +148,20 @@ void ShareRegistry::UpdateGauges() {
   metrics_.SetGrants(grants_.size());
   metrics_.SetWaitingAttaches(attaches_.size());
   metrics_.SetWaitingWhitelistCalls(asked_);
+  metrics_.SetRevokedMappings(revoked_);
+  metrics_.SetRotatingKeys(rotating_);
 }
 
 void ShareRegistry::Publish(ClientId id, const GroupKey& group, const wire::Publish& request) {
+  if (hold_new_) return HoldPublish(id, group, request);
   Client& client = Known(id);
   const RegionName name{group, std::string(Text(request.name))};
   if (const std::optional<Refusal> refusal = CheckPublish(id, name, request)) {
     return Refuse(id, request.header.request_id, *refusal);
   }
-  Region region;
-  region.id = next_id_++;
-  region.name = name;
-  region.exporter = id;
-  region.key = KeyOf(client, request);
+  Region& region = AddRegion(id, name, request);
   region.generation = generations_.Next(name);
-  region.device = request.claimed_physical_device;
-  region.allocation_bytes = request.allocation_bytes;
-  region.view_offset = request.view_offset;
-  region.view_bytes = request.view_bytes;
+  names_.emplace(name, region.id);
 
   auto answer = NewMessage<wire::Published>(MessageType::kPublished, request.header.request_id);
   answer.region_id = region.id;
@@ -130,14 +172,43 @@ void ShareRegistry::Publish(ClientId id, const GroupKey& group, const wire::Publ
       region.id, name.Text(), region.generation, client.info.PodFullName(),
       client.info.container_name.empty() ? client.info.container_id : client.info.container_name,
       client.info.process.pid, region.device, region.allocation_bytes);
-  client.regions.insert(region.id);
-  ++RecordOf(client).regions;
-  names_.emplace(name, region.id);
-  regions_.emplace(region.id, std::move(region));
   Send(id, answer);
+  BindClaims(region);
   WakeWaiting(name);
   UpdateGauges();
 }
+
+template <class M>
+ShareRegistry::Region& ShareRegistry::AddRegion(ClientId exporter, const RegionName& name,
+                                                const M& request) {
+  Client& client = Known(exporter);
+  Region region;
+  region.id = next_id_++;
+  region.name = name;
+  region.exporter = exporter;
+  region.key = KeyOf(client, request);
+  region.generation = 0;
+  region.device = request.claimed_physical_device;
+  region.allocation_bytes = request.allocation_bytes;
+  region.view_offset = request.view_offset;
+  region.view_bytes = request.view_bytes;
+  client.regions.insert(region.id);
+  region.key->regions.insert(region.id);
+  ++RecordOf(client).regions;
+  ++client.pod->exported.regions;
+  ++exported_.regions;
+  RevokeModeOf(*client.pod);
+  if (client.info.pod_namespace != name.group.pod_namespace) {
+    guest_regions_[name.group.pod_namespace].insert(region.id);
+  }
+  const RegionId id = region.id;
+  return regions_.emplace(id, std::move(region)).first->second;
+}
+
+template std::optional<Refusal> ShareRegistry::CheckExport(const Client&,
+                                                           const wire::ReclaimRegion&);
+template ShareRegistry::Region& ShareRegistry::AddRegion(ClientId, const RegionName&,
+                                                         const wire::ReclaimRegion&);
 
 std::optional<Refusal> ShareRegistry::CheckPublish(ClientId id, const RegionName& name,
                                                    const wire::Publish& request) {
@@ -151,6 +222,7 @@ std::optional<Refusal> ShareRegistry::CheckPublish(ClientId id, const RegionName
     return Refusal{Status::kLimit, "this process has published " + std::to_string(limits_.regions) +
                                        " regions, the limit (client.maxRegions)"};
   }
+  if (auto refusal = CheckUsage(Known(id), request)) return refusal;
   const auto holder = names_.find(name);
   if (holder != names_.end()) {
     const ClientInfo& exporter = Known(regions_.at(holder->second).exporter).info;
@@ -160,11 +232,18 @@ std::optional<Refusal> ShareRegistry::CheckPublish(ClientId id, const RegionName
                        std::to_string(exporter.process.pid) +
                        "); use another name, or wait until that process withdraws it or ends"};
   }
-  return CheckExport(Known(id).info, request);
+  return CheckExport(Known(id), request);
 }
 
-std::optional<Refusal> ShareRegistry::CheckExport(const ClientInfo& exporter,
-                                                  const wire::Publish& request) {
+template <class M>
+std::optional<Refusal> ShareRegistry::CheckExport(const Client& client, const M& request) {
+  const ClientInfo& exporter = client.info;
+  // One that is being renewed, or was when the request was sent, may be gone from the records.
+  const std::map<Handle, SharedKey>& keys = RecordOf(client).keys;
+  const auto known = keys.find(HandleOf(request.handle));
+  if (known != keys.end() && (known->second->rotation || known->second->handle != known->first)) {
+    return std::nullopt;
+  }
   const char* const key = reinterpret_cast<const char*>(request.handle);
   const auto contradiction = context_.Contradiction({{key, strnlen(key, sizeof(request.handle))},
                                                      exporter.process.pid,
@@ -180,15 +259,47 @@ std::optional<Refusal> ShareRegistry::CheckExport(const ClientInfo& exporter,
                      "device and its whole length"};
 }
 
-std::shared_ptr<ShareRegistry::ExportedKey> ShareRegistry::KeyOf(Client& client,
-                                                                 const wire::Publish& request) {
-  Handle handle;
-  memcpy(handle.data(), request.handle, handle.size());
-  std::weak_ptr<ExportedKey>& known = client.keys[handle];
-  if (std::shared_ptr<ExportedKey> key = known.lock()) return key;
-  auto key = std::make_shared<ExportedKey>(ExportedKey{request.handle_kind, handle, {}});
-  known = key;
+// An allocation counts once, however many names it has.
+std::optional<Refusal> ShareRegistry::CheckUsage(const Client& client,
+                                                 const wire::Publish& request) {
+  const std::map<Handle, SharedKey>& keys = RecordOf(client).keys;
+  const auto known = keys.find(HandleOf(request.handle));
+  if (known == keys.end()) {
+    return context_.CheckExport(client.pod->uid, request.allocation_bytes, client.pod->exported,
+                                exported_);
+  }
+  if (known->second->allocation_bytes != request.allocation_bytes) {
+    return Refusal{Status::kMalformed, "this process has published the allocation with " +
+                                           std::to_string(known->second->allocation_bytes) +
+                                           " bytes before, now with " +
+                                           std::to_string(request.allocation_bytes)};
+  }
+  return context_.CheckExport(client.pod->uid, 0, client.pod->exported, exported_);
+}
+
+template <class M>
+ShareRegistry::SharedKey ShareRegistry::KeyOf(Client& client, const M& request) {
+  SharedKey& key = RecordOf(client).keys[HandleOf(request.handle)];
+  if (key != nullptr) return key;
+  key = std::make_shared<ExportedKey>();
+  key->kind = request.handle_kind;
+  key->handle = HandleOf(request.handle);
+  key->process = client.info.process;
+  key->pod = client.pod;
+  key->allocation_bytes = request.allocation_bytes;
+  key->pod->exported.bytes += key->allocation_bytes;
+  exported_.bytes += key->allocation_bytes;
   return key;
+}
+
+// Its last name has gone.
+void ShareRegistry::EndKey(const SharedKey& key) {
+  Unlist(*key);
+  key->pod->exported.bytes -= key->allocation_bytes;
+  exported_.bytes -= key->allocation_bytes;
+  std::map<Handle, SharedKey>& keys = processes_.at(key->process).keys;
+  for (const Handle& handle : key->former_handles) keys.erase(handle);
+  keys.erase(key->handle);
 }
 
 void ShareRegistry::WakeWaiting(const RegionName& name) {
@@ -219,8 +330,10 @@ void ShareRegistry::Withdraw(ClientId id, const wire::Withdraw& request) {
                   {Status::kLimit, "a withdraw of region " + region.name.Text() +
                                        " is waiting for its importers already"});
   }
+  region.given_up = true;
   CloseRegion(region, WithdrawReason::kWithdrawn, request.drain_milliseconds);
-  if (region.grants.empty() || request.drain_milliseconds == 0) {
+  const bool held = !region.grants.empty() || ImportersMayComeBack(region);
+  if (!held || request.drain_milliseconds == 0) {
     const RegionId region_id = region.id;
     AnswerWithdraw(id, region_id, request_id);
     EraseIfDrained(region_id);
@@ -243,9 +356,7 @@ void ShareRegistry::CloseRegion(Region& region, WithdrawReason reason,
     region.withdrawing = true;
     names_.erase(region.name);
     spdlog::info("region closed: region={} name={} reason={} grants={}", region.id,
-                 region.name.Text(),
-                 reason == WithdrawReason::kExporterGone ? "exporter gone" : "withdrawn",
-                 region.grants.size());
+                 region.name.Text(), ReasonName(reason), region.grants.size());
     const std::vector<AttachId> admitting(region.admitting.begin(), region.admitting.end());
     for (const AttachId attach_id : admitting) {
       PendingAttach& attach = attaches_.at(attach_id);
@@ -254,13 +365,44 @@ void ShareRegistry::CloseRegion(Region& region, WithdrawReason reason,
       TryAttach(attach_id);
     }
   }
-  for (const GrantId grant : region.grants) {
-    auto message = NewMessage<wire::Withdrawing>(MessageType::kWithdrawing, 0);
-    message.grant_id = grant;
-    message.reason = reason;
-    message.drain_milliseconds = drain_milliseconds;
-    Send(grants_.at(grant).importer, message);
+  region.told = reason;
+  for (const GrantId grant_id : region.grants) {
+    const Grant& grant = grants_.at(grant_id);
+    // Whoever lost the right to it keeps that reason, until the mapping is dead.
+    if (grant.revoked && reason != WithdrawReason::kExporterGone) continue;
+    SendWithdrawing(grant, reason, drain_milliseconds);
   }
+}
+
+void ShareRegistry::SendWithdrawing(const Grant& grant, WithdrawReason reason,
+                                    uint32_t drain_milliseconds) {
+  auto message = NewMessage<wire::Withdrawing>(MessageType::kWithdrawing, 0);
+  message.grant_id = grant.id;
+  const bool known =
+      reason != WithdrawReason::kRotated || Known(grant.importer).info.speaks_minor >= 1;
+  message.reason = known ? reason : WithdrawReason::kWithdrawn;
+  message.drain_milliseconds = drain_milliseconds;
+  Send(grant.importer, message);
+}
+
+// What a region's generation is now; 0: it is published no longer.
+void ShareRegistry::TellExporter(const Region& region, uint64_t generation) {
+  if (Known(region.exporter).info.speaks_minor < 1) return;
+  auto message = NewMessage<wire::Republished>(MessageType::kRepublished, 0);
+  message.region_id = region.id;
+  message.generation = generation;
+  Send(region.exporter, message);
+}
+
+// The mapping is dead: its importer still has to close it, the exporter has nothing to do with it
+// any more. True where it was the exporter's last use of that peer access.
+bool ShareRegistry::LetGoOfRegion(Grant& grant) {
+  Region& region = regions_.at(grant.region);
+  region.grants.erase(grant.id);
+  --region.key->grants;
+  if (grant.revoked) --revoked_;
+  grant.exporter = 0;
+  return peer_access_.Release(grant.exporter_process, grant.exporter_device, grant.importer_device);
 }
 
 // Says how it stands now. The region may be gone already: nobody holds it then.
@@ -269,7 +411,8 @@ void ShareRegistry::AnswerWithdraw(ClientId client, RegionId region_id, RequestI
   answer.region_id = region_id;
   answer.status = Status::kOk;
   const auto found = regions_.find(region_id);
-  if (found != regions_.end() && !found->second.grants.empty()) {
+  if (found != regions_.end() &&
+      (!found->second.grants.empty() || ImportersMayComeBack(found->second))) {
     answer.status = Status::kStillHeld;
     answer.remaining = static_cast<uint32_t>(found->second.grants.size());
     PutText(answer.holders, Holders(found->second));
@@ -278,6 +421,9 @@ void ShareRegistry::AnswerWithdraw(ClientId client, RegionId region_id, RequestI
 }
 
 std::string ShareRegistry::Holders(const Region& region) {
+  if (region.grants.empty()) {
+    return "the broker was restarted a moment ago, and importers may not have come back yet";
+  }
   std::string text;
   for (const GrantId grant : region.grants) {
     const ClientInfo& importer = Known(grants_.at(grant).importer).info;
@@ -289,19 +435,35 @@ std::string ShareRegistry::Holders(const Region& region) {
   return text;
 }
 
-// A withdrawn region's record goes with its last grant; whoever waits for that is answered.
+// A withdrawn region's record goes with its last grant, and not before its key is renewed where
+// that has begun; whoever waits for the grants is answered.
 void ShareRegistry::EraseIfDrained(RegionId region_id) {
   Region& region = regions_.at(region_id);
-  if (!region.withdrawing || !region.grants.empty()) return;
+  if (!region.withdrawing || !region.grants.empty() || ImportersMayComeBack(region)) return;
   const ClientId exporter = region.exporter;
   if (region.pending_withdraw) {
     deadlines_.Cancel(region.pending_withdraw->deadline);
     AnswerWithdraw(exporter, region_id, region.pending_withdraw->request_id);
+    region.pending_withdraw.reset();
+  }
+  const SharedKey key = region.key;
+  if (key->rotation) {
+    if (key->rotation->asked != 0 || !IsGivenUp(*key)) return;
+    EndRotation(*key, "withdrawn");
+    return EraseDrained(*key);
   }
   Client& client = Known(exporter);
   client.regions.erase(region_id);
   --RecordOf(client).regions;
-  if (region.key.use_count() == 1) client.keys.erase(region.key->handle);
+  --client.pod->exported.regions;
+  --exported_.regions;
+  const auto guests = guest_regions_.find(region.name.group.pod_namespace);
+  if (guests != guest_regions_.end()) {
+    guests->second.erase(region_id);
+    if (guests->second.empty()) guest_regions_.erase(guests);
+  }
+  key->regions.erase(region_id);
+  if (key->regions.empty()) EndKey(key);
   regions_.erase(region_id);
 }
 
@@ -309,9 +471,11 @@ void ShareRegistry::EraseIfDrained(RegionId region_id) {
 void ShareRegistry::WithdrawAll(ClientId id) {
   const std::set<RegionId> regions = Known(id).regions;
   for (const RegionId region_id : regions) {
+    if (!regions_.contains(region_id)) continue;  // gone with another name of its key
     CloseRegion(regions_.at(region_id), WithdrawReason::kWithdrawn, 0);
     EraseIfDrained(region_id);
   }
+  EndLeftGrants(id);
   ForgetUnlessClaiming(id);
   UpdateGauges();
 }

@@ -1,17 +1,19 @@
 // Who published what, who waits for it, who holds it: the broker's decisions, without a socket.
 #pragma once
 
-#include <array>
 #include <chrono>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "hal/base/clock.h"
 #include "plugin/broker/deadlines.h"
+#include "plugin/broker/exported_key.h"
 #include "plugin/broker/generations.h"
 #include "plugin/broker/messages.h"
 #include "plugin/broker/metrics.h"
@@ -27,9 +29,15 @@ struct ShareLimits {
   size_t pending_requests = 64;  // attaches of one process that are not answered yet
   size_t grants = 16384;         // of one process
   size_t asked = 4096;           // whitelistings that one exporter has not answered yet
-  size_t whitelist = 32768;      // processes on one key (driver: svm_shmem_node.c)
+  // Processes on one key before it is renewed; the driver ends at 32,768 (svm_shmem_node.c).
+  size_t whitelist = 32000;
   Duration admit_deadline = std::chrono::seconds(5);     // an exporter's answer
+  Duration rotate_drain = std::chrono::seconds(10);      // importers' time to close before it
+  Duration rotate_deadline = std::chrono::seconds(10);   // an exporter's answer
   Duration disconnect_grace = std::chrono::seconds(30);  // a living process without a connection
+  Duration reclaim_window = std::chrono::seconds(5);     // for importers, after the broker's start
+  Duration hold = std::chrono::seconds(3);               // a publish, while nothing new is granted
+  size_t peers_held = 4096;  // pairs of devices that one process may claim to have enabled
 };
 
 // What the registry needs of the world. Called on the registry's thread; must not call back into
@@ -44,9 +52,29 @@ class ShareContext {
   // Looks at the client's pidfd now.
   virtual bool ProcessAlive(ClientId client) = 0;
 
+  // The process that has `pid` now, where it runs in the pod with that uid.
+  virtual std::optional<ProcessKey> FindProcess(pid_t pid, const std::string& pod_uid) = 0;
+
   // Why the client's pod, as the directory has it now, may not; nothing where it may.
   virtual std::optional<Refusal> CheckRight(ClientId client, const GroupKey& group,
                                             ShareRight right) = 0;
+
+  // Whether a process runs that nothing here may know any more.
+  virtual bool ProcessRuns(const ProcessKey& process) = 0;
+
+  // Why processes of the pod `importer` may not map what those of the pod `exporter` share in the
+  // group: what CheckRight() says of either, and the leave that namespaces give each other. Pods by
+  // ClientInfo::pod_cgroup_uid here and below.
+  virtual std::optional<Refusal> CheckShare(const std::string& exporter,
+                                            const std::string& importer, const GroupKey& group) = 0;
+
+  // Why the pod may not export one more region, of `bytes` more.
+  virtual std::optional<Refusal> CheckExport(const std::string& pod, uint64_t bytes,
+                                             const pods::ExportUsage& of_pod,
+                                             const pods::ExportUsage& of_node) = 0;
+
+  // How the pod wants rights taken back; nothing where it does not say any more.
+  virtual std::optional<pods::RevokeMode> RevokeModeOf(const std::string& pod) = 0;
 
   // In words, where the driver's own records say otherwise than an exporter; else nothing.
   virtual std::optional<std::string> Contradiction(const driver_records::ExportClaim& claim) = 0;
@@ -56,6 +84,9 @@ class ShareContext {
 
   // The client was told so.
   virtual void OnRefused(ClientId client, const Refusal& refusal) = 0;
+
+  // A right that the client used was taken back.
+  virtual void OnRevoked(ClientId client, const Refusal& reason) = 0;
 
   // A disconnected client's last claim has ended: nothing here knows it any more.
   virtual void Forget(ClientId client) = 0;
@@ -71,16 +102,32 @@ class ShareContext {
 //
 // Claims of a process that lost its connection: after ShareLimits::disconnect_grace its regions are
 // withdrawn, so that the names are free again. Its grants stay until the process ends: it may still
-// have them mapped.
+// have them mapped. A process that comes back claims both again (share_reclaim.cc), from this broker
+// or, after a restart, from one that knows nothing of them. Nothing is recorded on a disk: a mapping
+// is what its importer says once its exporter has said the same, the key included. Such a claim gives
+// nobody anything, as the driver's whitelist is not touched; it makes known what there is.
+//
+// Taking a right back, when what allowed it has changed. An exporter's: its regions are withdrawn. An
+// importer's: it is told, and nothing new is granted to it. Where the exporter's pod says `revoke:
+// rotate`, the key is then rotated: importers get ShareLimits::rotate_drain to close, the exporter
+// closes the key, which unmaps it everywhere, and exports the allocation again, and the regions get a
+// higher generation; attaches wait meanwhile. A key is also rotated where its whitelist is full, and
+// with `revoke: rotate` where a process is on it that was not meant. A rotation that fails loses the
+// regions: nobody knows then who can reach them.
 class ShareRegistry {
  public:
-  // `clock`, `context` and `metrics` must outlive the registry.
+  // `clock`, `context` and `metrics` must outlive the registry. `generation_floor`: generations.h.
   ShareRegistry(const Clock& clock, const ShareLimits& limits, ShareContext& context,
-                Metrics& metrics);
+                Metrics& metrics, uint64_t generation_floor = 0);
   ~ShareRegistry();
 
   // From the next request and deadline on: nothing that was granted before is taken back.
   void SetLimits(const ShareLimits& limits) { limits_ = limits; }
+
+  // While it is held, nothing new is granted: publishes and attaches wait, for a moment or as long as
+  // they allow. What is reclaimed is taken back all the same. For the time in which the rights of pods
+  // are known from before a restart only.
+  void HoldNew(bool hold);
 
   ClientId AddClient(ClientInfo info);
   // Its socket has closed while its process lives. Followed by ShareContext::Forget(), at once where
@@ -96,6 +143,22 @@ class ShareRegistry {
   void Admitted(ClientId client, const wire::Admitted& answer);
   void Imported(ClientId client, const wire::Imported& outcome);
   void Detached(ClientId client, const wire::Detached& outcome);
+  void Rotated(ClientId client, const wire::Rotated& answer);
+  void Closed(ClientId client, const wire::Closed& outcome);
+
+  // What a connected client says it holds already, until its ReclaimDone.
+  void PeerHeld(ClientId client, const wire::PeerHeld& claim);
+  void ReclaimRegion(ClientId client, const GroupKey& group, const wire::ReclaimRegion& claim);
+  void ReclaimMapping(ClientId client, const wire::ReclaimMapping& claim);
+  void ReclaimDone(ClientId client);
+
+  // What is known of the pod, or what it asks for, has changed (or it is gone): looks at what its
+  // processes share and hold again.
+  void RightsChanged(const std::string& pod_cgroup_uid);
+  // The same for the regions that pods of other namespaces have in groups of this one.
+  void GuestRightsChanged(const std::string& owner_namespace);
+  // The same for everybody: the cluster's policy has changed.
+  void AllRightsChanged();
 
   // When RunDue() has something to do next.
   std::optional<TimePoint> NextDeadline() const { return deadlines_.Next(); }
@@ -110,34 +173,37 @@ class ShareRegistry {
 
  private:
   using RequestId = uint64_t;
+  using SharedKey = std::shared_ptr<ExportedKey>;
+  using DevicePair = std::pair<uint32_t, uint32_t>;  // own, peer
 
   struct ProcessRecord {
     std::set<ClientId> clients;
+    std::map<Handle, SharedKey> keys;  // by former handles, too
     size_t regions = 0;
     size_t grants = 0;
     size_t attaches = 0;
   };
-  using Handle = std::array<uint8_t, wire::kHandleBytes>;
-  // A pid that the exporter was asked to whitelist. The driver never takes one off.
-  struct Listing {
-    uint64_t start_time_ticks = 0;  // of the process that was meant
-    bool listed = false;            // while that process lived
-  };
-  // One exported allocation: what the driver's whitelist belongs to.
-  struct ExportedKey {
-    wire::HandleKind kind;
-    Handle handle;
-    std::unordered_map<pid_t, Listing> listings;
+  struct HeldPublish {
+    GroupKey group;
+    wire::Publish request;
+    Deadlines::Id deadline;
   };
   struct Client {
     ClientInfo info;
     bool connected = true;
+    PodRecord* pod = nullptr;
     Deadlines::Id grace = 0;
     size_t asked = 0;  // whitelistings that it has not answered
-    std::map<Handle, std::weak_ptr<ExportedKey>> keys;
     std::set<RegionId> regions;
     std::set<AttachId> attaches;
     std::set<GrantId> grants;  // as an importer
+    std::deque<HeldPublish> held_publishes;
+    TimePoint disconnected;
+    std::optional<TimePoint> reclaimed;  // when ReclaimDone came
+    std::set<DevicePair> peers_held;
+    Deadlines::Id peers_held_deadline = 0;
+    // Grants of clients of the same process that lost their connections, by region. Some may be gone.
+    std::optional<std::multimap<RegionId, GrantId>> left_behind;
   };
   struct PendingWithdraw {
     RequestId request_id;
@@ -147,13 +213,15 @@ class ShareRegistry {
     RegionId id;
     RegionName name;
     ClientId exporter;
-    std::shared_ptr<ExportedKey> key;
+    SharedKey key;
     uint64_t generation;
     uint32_t device;
     uint64_t allocation_bytes;
     uint64_t view_offset;
     uint64_t view_bytes;
     bool withdrawing = false;  // holds no name any more
+    bool given_up = false;     // by its program: which closes the key once nobody holds it
+    std::optional<wire::WithdrawReason> told;  // what its importers were told last
     std::optional<PendingWithdraw> pending_withdraw;
     std::set<AttachId> admitting;  // attaches that wait for this exporter's answer
     std::set<GrantId> grants;
@@ -171,19 +239,30 @@ class ShareRegistry {
     Deadlines::Id admit_deadline = 0;
     bool exporter_went = false;  // an exporter ended or withdrew meanwhile
   };
+  // What makes a mapping that was reclaimed the same as a region, until its exporter is back.
+  struct Claim {
+    Handle handle;
+    std::string name;
+    std::string exporter_pod_uid;
+    uint64_t allocation_bytes;
+    uint64_t view_bytes;
+    TimePoint since;
+  };
   struct Grant {
     GrantId id;
     ClientId importer;
     ProcessKey exporter_process;
-    ClientId exporter;  // 0 once it has gone
+    ClientId exporter;  // 0 once the mapping is dead, or while its exporter has not come back
     RegionId region;    // may be gone
     std::string region_name;
     uint32_t importer_device;
     uint32_t exporter_device;
+    bool revoked = false;
+    std::unique_ptr<Claim> claim;  // while its exporter has not come back
   };
 
   Client& Known(ClientId client) { return clients_.at(client); }
-  ProcessRecord& RecordOf(const Client& client) { return processes_[client.info.process]; }
+  ProcessRecord& RecordOf(const Client& client) { return processes_.at(client.info.process); }
 
   template <class M>
   void Send(ClientId client, const M& message) {
@@ -193,14 +272,26 @@ class ShareRegistry {
   void UpdateGauges();
   void ForgetUnlessClaiming(ClientId client);
   void DropClient(ClientId client);
+  void DropPodIfUnused(PodRecord& pod);
 
   // share_registry.cc: regions.
   std::optional<Refusal> CheckPublish(ClientId client, const RegionName& name,
                                       const wire::Publish& request);
-  std::optional<Refusal> CheckExport(const ClientInfo& exporter, const wire::Publish& request);
-  std::shared_ptr<ExportedKey> KeyOf(Client& client, const wire::Publish& request);
+  // Of Publish and of ReclaimRegion, whose fields are the same.
+  template <class M>
+  std::optional<Refusal> CheckExport(const Client& client, const M& request);
+  // The same. Its generation is not set, and it is not known by its name yet.
+  template <class M>
+  Region& AddRegion(ClientId exporter, const RegionName& name, const M& request);
+  template <class M>
+  SharedKey KeyOf(Client& client, const M& request);
+  std::optional<Refusal> CheckUsage(const Client& client, const wire::Publish& request);
+  void EndKey(const SharedKey& key);
+  void DropExporter(Region& region);
   void WakeWaiting(const RegionName& name);
   void CloseRegion(Region& region, wire::WithdrawReason reason, uint32_t drain_milliseconds);
+  void TellExporter(const Region& region, uint64_t generation);
+  bool LetGoOfRegion(Grant& grant);
   void AnswerWithdraw(ClientId client, RegionId region, RequestId request_id);
   void EraseIfDrained(RegionId region);
   void WithdrawAll(ClientId client);
@@ -210,6 +301,8 @@ class ShareRegistry {
   void TryAttach(AttachId attach);
   std::optional<Refusal> CheckAttach(const PendingAttach& attach, const Region& region);
   void Wait(PendingAttach& attach);
+  bool KeyIsFull(const PendingAttach& attach, const Region& region);
+  bool WaitsForKey(const PendingAttach& attach, const Region& region);
   void Ask(PendingAttach& attach, Region& region);
   void StopAsking(PendingAttach& attach);
   void AdmitTimedOut(AttachId attach);
@@ -223,6 +316,69 @@ class ShareRegistry {
   void ReleasePeer(ClientId client, const ProcessKey& process, uint32_t own, uint32_t peer);
   void ReleaseAgain(const Region& region, uint32_t peer);
   void SendPeerRelease(ClientId client, uint32_t own, uint32_t peer);
+  void SendWithdrawing(const Grant& grant, wire::WithdrawReason reason,
+                       uint32_t drain_milliseconds);
+
+  // share_hold.cc
+  void HoldPublish(ClientId client, const GroupKey& group, const wire::Publish& request);
+  void HeldLongEnough(ClientId client);
+  void DropHeldPublishes(ClientId client);
+
+  // share_reclaim.cc
+  bool ReclaimedSince(const ProcessKey& process, TimePoint when) const;
+  std::optional<Refusal> CheckReclaim(ClientId client, const RegionName& name,
+                                      const wire::ReclaimRegion& claim);
+  void NameOrClose(Region& region, bool withdrawn);
+  Region* FindRegion(const ProcessKey& exporter, const Handle& handle, std::string_view name,
+                     uint64_t generation);
+  void TakeOver(Region& region, ClientId client);
+  Grant* TakeOverGrant(ClientId client, const Region& region);
+  Grant& AddClaim(ClientId client, const wire::ReclaimMapping& request);
+  void Bind(Region& region, Grant& grant);
+  void BindClaims(Region& region);
+  void TellWhatHasChanged(const Region& region, const Grant& grant);
+  void StopAwaiting(Grant& grant);
+  void ClaimIsDead(Grant& grant);
+  void AwaitedEnded(const ProcessKey& exporter);
+  void CheckAwaited();
+  void ReleasePeersHeld(ClientId client, bool also_of_exports);
+  bool ImportersMayComeBack(const Region& region) const;
+  void ReclaimWindowEnded();
+  void EndLeftGrants(ClientId client);
+
+  // share_rotation.cc
+  const Region* RegionToRotate(const ExportedKey& key) const;
+  void RotateSoon(const SharedKey& key, wire::RotateReason reason);
+  void StartRotation(const SharedKey& key, wire::RotateReason reason);
+  void AskToRotate(const SharedKey& key);
+  void AskSoonIfDrained(ExportedKey& key);
+  void FinishRotation(const SharedKey& key, const Handle& handle);
+  bool Republish(RegionId region);
+  void LetGoOf(const std::set<GrantId>& grants);
+  void FailRotation(const SharedKey& key, std::string_view result, const std::string& reason,
+                    bool key_closed = false);
+  std::optional<std::string> Contradiction(const ExportedKey& key, const Handle& handle);
+  void EndRotation(ExportedKey& key, std::string_view result);
+  bool IsGivenUp(const ExportedKey& key) const;
+  void EraseDrained(const ExportedKey& key);
+  std::string DescribeKey(const ExportedKey& key) const;
+  void FailRotationsOf(ClientId client);
+  std::set<GrantId> GrantsOf(const ExportedKey& key) const;
+  void Taint(const Region& region, pid_t pid, const char* what);
+  void List(ExportedKey& key, const Client& importer);
+  void Unlist(ExportedKey& key);
+
+  // share_revocation.cc
+  using Keys = std::set<SharedKey>;
+  pods::RevokeMode RevokeModeOf(PodRecord& pod);
+  void RecheckRegion(RegionId region, Keys* to_rotate);
+  void RecheckClient(ClientId client, Keys* to_rotate);
+  void RecheckGrant(GrantId grant, Keys* to_rotate);
+  void RecheckAttach(AttachId attach);
+  void RecheckListings(const SharedKey& key, const PodRecord& importers, Keys* to_rotate);
+  void RevokeRegion(Region& region, const Refusal& reason, Keys* to_rotate);
+  void RevokeGrant(Grant& grant, const Refusal& reason, bool rotates);
+  void RotateAll(const Keys& keys);
 
   const Clock& clock_;
   ShareLimits limits_;
@@ -232,10 +388,23 @@ class ShareRegistry {
   size_t asked_ = 0;  // whitelistings that no exporter has answered yet
   PeerAccess peer_access_;
   Generations generations_;
+  bool hold_new_ = false;
+  std::set<ClientId> held_;  // have held publishes
+  const TimePoint started_;
+  Deadlines::Id reclaim_window_ = 0;
+  Deadlines::Id check_awaited_ = 0;
+  // Claims whose exporters live and have not come back, by what they claim.
+  std::unordered_map<ProcessKey, std::map<Handle, std::set<GrantId>>, ProcessKeyHash> awaited_;
 
   uint64_t next_id_ = 1;  // of clients, regions, attaches and grants
   std::unordered_map<ClientId, Client> clients_;
   std::unordered_map<ProcessKey, ProcessRecord, ProcessKeyHash> processes_;
+  std::unordered_map<std::string, PodRecord> pods_;
+  pods::ExportUsage exported_;  // by all pods
+  size_t revoked_ = 0;          // grants that were revoked, and still reach the memory
+  size_t rotating_ = 0;         // keys
+  std::unordered_map<uint64_t, SharedKey> rotations_;  // that the exporter was asked for
+  std::unordered_map<std::string, std::set<RegionId>> guest_regions_;  // by the group's namespace
   std::unordered_map<RegionId, Region> regions_;
   std::unordered_map<RegionName, RegionId, RegionNameHash> names_;  // the live ones
   std::unordered_map<RegionName, std::set<AttachId>, RegionNameHash> waiting_;

@@ -32,17 +32,20 @@ struct ProcessKeyHash {
 struct ClientInfo {
   ProcessKey process;
   std::string pod_uid;
+  std::string
+      pod_cgroup_uid;  // what the pod directory knows the pod by; a static pod's is not its uid
   std::string pod_namespace;
   std::string pod_name;
   std::string container_id;
   std::string container_name;  // empty where the directory does not have it
+  uint32_t speaks_minor = 0;   // of wire.h's major version
 
   std::string PodFullName() const { return pod_namespace + "/" + pod_name; }
 };
 
-// A group is of one namespace.
+// A group is of one namespace, whatever pods are in it.
 struct GroupKey {
-  std::string pod_namespace;
+  std::string pod_namespace;  // the owner
   std::string name;
 
   std::string Text() const { return pod_namespace + "/" + name; }
@@ -65,6 +68,12 @@ struct RegionNameHash {
     return value * 31 + hash(key.group.pod_namespace);
   }
 };
+
+// Why requests wait while ShareRegistry::HoldNew() is in force.
+inline constexpr char kNothingNewYet[] =
+    "the broker was restarted and has not heard from the API server since: what was shared goes "
+    "on, "
+    "nothing new is granted until it has";
 
 // What a member of a group does with a region of it.
 enum class ShareRight { kExport, kImport };

@@ -125,7 +125,10 @@ std::string ApiPodDirectory::NoPods() const {
   return "the API server has no pods of node " + node_name_ + ": is that its name (node.name)?";
 }
 
-void ApiPodDirectory::OnChange(Listener listener) { listener_ = std::move(listener); }
+void ApiPodDirectory::OnChange(Listener listener) {
+  listener_ = std::move(listener);
+  if (listener_ && pods_.size() > 0) listener_(pods_.CgroupUids());
+}
 
 void ApiPodDirectory::Take(Batch batch) {
   if (batch.whole) {

@@ -75,6 +75,12 @@ std::shared_ptr<const Pod> PodTable::Find(const std::string& cgroup_uid) const {
   return found == claims_.end() || found->second.size() > 1 ? nullptr : found->second.front();
 }
 
+std::vector<std::string> PodTable::CgroupUids() const {
+  std::vector<std::string> uids;
+  for (const auto& [uid, claims] : claims_) uids.push_back(uid);
+  return uids;
+}
+
 std::vector<std::shared_ptr<const Pod>> PodTable::All() const {
   std::vector<PodPointer> all;
   all.reserve(pods_.size());

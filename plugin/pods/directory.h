@@ -38,7 +38,7 @@ class PodDirectory {
 
   virtual DirectoryState state() const = 0;
 
-  // Replaces the listener.
+  // Replaces the listener. The new one is told of every pod that is there before this returns.
   virtual void OnChange(Listener listener) = 0;
 
   // Looks at the source again now (SIGHUP).
@@ -64,6 +64,8 @@ class PodTable {
   std::vector<std::string> Replace(std::vector<Pod> pods);
 
   std::shared_ptr<const Pod> Find(const std::string& cgroup_uid) const;
+  // Of all pods that Find() finds.
+  std::vector<std::string> CgroupUids() const;
   size_t size() const { return pods_.size(); }
 
   // In no order.

@@ -58,7 +58,10 @@ DirectoryState FilePodDirectory::state() const {
   return {read_once_ && problem_.empty(), problem_, pods_.size(), read_once_};
 }
 
-void FilePodDirectory::OnChange(Listener listener) { listener_ = std::move(listener); }
+void FilePodDirectory::OnChange(Listener listener) {
+  listener_ = std::move(listener);
+  if (listener_ && pods_.size() > 0) listener_(pods_.CgroupUids());
+}
 
 // The directory that names the file, and the one that a symlink leads to. Adding a watch that is
 // there already changes nothing.

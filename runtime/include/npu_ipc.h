@@ -20,8 +20,9 @@
  *  6. Times are milliseconds; NPU_IPC_FOREVER waits without end. Sizes are bytes. Devices are
  * physical ids (N of /dev/davinciN), as two containers number their devices differently.
  *  7. Vendor calls are made on the calling thread in publish, attach, detach and withdraw, and need
- * its current context (aclrtSetDevice or aclrtSetCurrentContext). Whitelisting runs on the
- * library's one thread, with the context that publish captured.
+ * its current context (aclrtSetDevice or aclrtSetCurrentContext). Whitelisting, and renewing a key
+ * that somebody lost the right to, run on the library's one thread, with the context that publish
+ * captured.
  *  8. The vendor's library must be loaded by the program itself, in whatever way: this one never loads
  * it.
  *  9. A broker that is restarted costs nothing that is mapped: mappings go on, publish and attach
@@ -167,10 +168,12 @@ NPU_IPC_API npu_ipc_status npu_ipc_publish(npu_ipc_client* client, const char* n
 
 typedef struct npu_ipc_region_info {
   size_t struct_bytes;
-  uint64_t generation;
+  uint64_t
+      generation;    /* higher each time the name is published, and each time its key is renewed */
   uint32_t device;   /* physical id */
   int32_t withdrawn; /* 1: lets nobody new in: withdraw was called, the broker that knew it went
-                        away, or its context was destroyed */
+                          away, its context was destroyed, the pod's right to share it was taken
+                          back, or its key could not be renewed */
 } npu_ipc_region_info;
 NPU_IPC_API npu_ipc_status npu_ipc_region_get_info(npu_ipc_region* region,
                                                    npu_ipc_region_info* info) NPU_IPC_NOEXCEPT;
@@ -207,7 +210,9 @@ typedef enum npu_ipc_mapping_state {
   NPU_IPC_MAPPING_LIVE = 0,
   NPU_IPC_MAPPING_WITHDRAWING = 1,   /* the exporter wants it back: detach */
   NPU_IPC_MAPPING_EXPORTER_GONE = 2, /* dead: every access fails on the device; detach */
-  NPU_IPC_MAPPING_REVOKED = 3        /* the right to it was taken back: detach */
+  NPU_IPC_MAPPING_REVOKED = 3,       /* the right to it was taken back: detach */
+  NPU_IPC_MAPPING_ROTATED = 4        /* its key is renewed, after a drain time of some seconds, and
+                                        the mapping dies: detach, then attach again */
 } npu_ipc_mapping_state;
 
 typedef struct npu_ipc_mapping_info {
@@ -236,8 +241,10 @@ typedef enum npu_ipc_event_type {
   NPU_IPC_EVENT_WITHDRAWING = 1, /* a mapping's exporter wants it back */
   NPU_IPC_EVENT_EXPORTER_GONE = 2,
   NPU_IPC_EVENT_REVOKED = 3,
-  NPU_IPC_EVENT_REGION_LOST = 4, /* a region of ours is no longer published */
-  NPU_IPC_EVENT_DISCONNECTED = 5 /* the broker went away; mappings go on working */
+  NPU_IPC_EVENT_REGION_LOST = 4,  /* a region of ours is no longer published */
+  NPU_IPC_EVENT_DISCONNECTED = 5, /* the broker went away; mappings go on working */
+  NPU_IPC_EVENT_RECONNECTED = 6,  /* it is back and knows again what this client shares */
+  NPU_IPC_EVENT_ROTATED = 7       /* a mapping's key is renewed: detach, then attach again */
 } npu_ipc_event_type;
 
 typedef struct npu_ipc_event {

@@ -18,6 +18,9 @@
 //  malformed.
 //  5. Nothing that a client sends is believed: who it is comes from the socket, not from a message.
 //     `claimed_` fields are shown to people and checked where something can check them.
+//     A pod whose annotation allows nothing (any more) is refused at its Hello. Where the library
+//     speaks 1.1 the connection stays all the same, so that what the process holds from before can be
+//     reclaimed: it is known then, and revoked.
 //  6. A malformed message is answered with Refused and ends the connection; other clients notice
 //  nothing.
 #pragma once
@@ -191,8 +194,11 @@ static_assert(sizeof(Publish) == 24 + 128 + 128 + 8 + 128 + 24);
 
 struct Published {
   MessageHeader header;
-  uint64_t region_id;   // unique as long as the broker lives
-  uint64_t generation;  // 1 for a name's first publish; higher each time it is published again
+  uint64_t region_id;  // unique as long as the broker lives
+  // Higher each time that the name is published, over restarts of the broker too. In answer to
+  // ReclaimRegion the one that was claimed, or 0: the broker knows the region and its importers, but it
+  // has no name any more and lets nobody in.
+  uint64_t generation;
 };
 static_assert(sizeof(Published) == 40);
 
@@ -399,14 +405,15 @@ struct ReclaimRegion {
   uint64_t view_bytes;
   uint64_t generation;   // as Published or Republished had it
   uint32_t whitelisted;  // processes that this library has put on the key's whitelist
-  uint32_t reserved;
+  uint32_t withdrawn;    // 1: it lets nobody in any more, and claims no name
 };
 static_assert(sizeof(ReclaimRegion) == 24 + 256 + 8 + 128 + 24 + 16);
 
-// After a reconnect: a mapping that this process has still open.
+// After a reconnect: a mapping that this process has still open. It is what it says where the
+// exporter's ReclaimRegion agrees with it; the handle is what only those know who were granted it.
 struct ReclaimMapping {
   MessageHeader header;
-  char group[kNameBytes];  // as Attach named it, or empty
+  char group[kNameBytes];  // as Attach named it
   char name[kNameBytes];
   uint64_t generation;  // as Grant had it, like what follows
   uint64_t allocation_bytes;
@@ -415,8 +422,12 @@ struct ReclaimMapping {
   uint32_t exporter_physical_device;
   uint32_t claimed_physical_device;  // of this process
   uint32_t enable_peer_access;       // 1: it uses peer access to the exporter's device
+  HandleKind handle_kind;
+  uint32_t reserved;
+  uint8_t handle[kHandleBytes];
+  char exporter_pod_uid[64];
 };
-static_assert(sizeof(ReclaimMapping) == 24 + 256 + 24 + 16);
+static_assert(sizeof(ReclaimMapping) == 24 + 256 + 24 + 16 + 8 + 128 + 64);
 
 // Followed by Withdrawing where the mapping is not what it was.
 struct Reclaimed {
@@ -425,6 +436,7 @@ struct Reclaimed {
 };
 static_assert(sizeof(Reclaimed) == 32);
 
+// Told before the regions: a pair is not released while it is not known who uses it.
 struct PeerHeld {
   MessageHeader header;
   uint32_t own_physical_device;
@@ -456,20 +468,23 @@ static_assert(sizeof(Rotate) == 40);
 struct Rotated {
   MessageHeader header;
   uint64_t region_id;
-  Status status;        // kOk: `handle` is the allocation's new key
+  Status status;        // kOk: `handle` is the allocation's new key; kExporterGone: the old key is
+                        // closed, and there is no new one; else nothing has changed
   int32_t vendor_code;  // aclError of what failed; else 0
   uint8_t handle[kHandleBytes];
 };
 static_assert(sizeof(Rotated) == 40 + 128);
 
-// One for each name of the allocation.
+// One for each name of the allocation; also alone, where a region ends without the exporter's having
+// asked for it: its right was taken back, or a rotation failed.
 struct Republished {
   MessageHeader header;
   uint64_t region_id;
-  uint64_t generation;
+  uint64_t generation;  // 0: it is published no longer
 };
 static_assert(sizeof(Republished) == 40);
 
+// After a Withdraw that was forced: the importers' mappings are dead.
 struct Closed {
   MessageHeader header;
   uint64_t region_id;

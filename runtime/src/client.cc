@@ -114,6 +114,7 @@ void Client::Close() {
     // A forked child: locks may be held for ever, and lists half changed, by threads that it does
     // not have. Its copies of the objects are left alone; only its descriptors are given back.
     if (connection_ != nullptr) Descriptor(connection_->descriptor()).Close();
+    if (greeting_ != nullptr) Descriptor(greeting_->descriptor()).Close();
     wake_read_end_.Close();
     wake_write_end_.Close();
     events_.CloseDescriptors();
@@ -224,7 +225,7 @@ npu_ipc_status Client::Handshake(Deadline deadline, Connection** result) {
   }
 }
 
-npu_ipc_status Client::Introduce(Connection* connection, Deadline deadline, Text* error) {
+wire::Hello Client::MakeHello() {
   wire::Hello hello = {};
   hello.header = MakeHeader<wire::Hello>(wire::MessageType::kHello, NextRequestId());
   hello.header.speaks_minor = wire::kVersionMinor;
@@ -238,15 +239,29 @@ npu_ipc_status Client::Introduce(Connection* connection, Deadline deadline, Text
     hello.claimed_bare_tgid = bare_tgid;
   }
   CopyText(hello.library_version, sizeof(hello.library_version), npu_ipc_version());
-  npu_ipc_status status = connection->Send(hello, deadline);
-  Message reply = {};
-  if (status == NPU_IPC_OK) status = connection->Receive(&reply, deadline);
-  if (status == NPU_IPC_OK && reply.header.type == wire::MessageType::kRefused) {
+  return hello;
+}
+
+npu_ipc_status Client::ReadWelcome(Connection* connection, const Message& reply, Text* error) {
+  if (reply.header.type == wire::MessageType::kRefused) {
     *error = Text(reply.refused.reason);
+    connection->set_broker_minor(reply.header.speaks_minor);
     return FromWire(reply.refused.status);
   }
-  if (status == NPU_IPC_OK && reply.header.type != wire::MessageType::kWelcome) {
-    status = NPU_IPC_MALFORMED;
+  if (reply.header.type != wire::MessageType::kWelcome) return NPU_IPC_MALFORMED;
+  connection->set_broker_minor(reply.header.speaks_minor);
+  MutexLock lock(mutex_);
+  identity_ = reply.welcome;
+  return NPU_IPC_OK;
+}
+
+npu_ipc_status Client::Introduce(Connection* connection, Deadline deadline, Text* error) {
+  npu_ipc_status status = connection->Send(MakeHello(), deadline);
+  Message reply = {};
+  if (status == NPU_IPC_OK) status = connection->Receive(&reply, deadline);
+  if (status == NPU_IPC_OK) {
+    status = ReadWelcome(connection, reply, error);
+    if (status == NPU_IPC_OK || !error->empty()) return status;
   }
   if (status == NPU_IPC_TIMED_OUT) {
     *error = NoAnswer(socket_path_);
@@ -255,9 +270,6 @@ npu_ipc_status Client::Introduce(Connection* connection, Deadline deadline, Text
   } else if (status == NPU_IPC_DISCONNECTED) {
     *error = Text("the broker closed the connection without an answer");
   }
-  if (status != NPU_IPC_OK) return status;
-  MutexLock lock(mutex_);
-  identity_ = reply.welcome;
   return status;
 }
 
@@ -285,12 +297,33 @@ npu_ipc_status Client::EnsureConnected(Deadline deadline) {
     if (status == NPU_IPC_OK) Install(connection);
   }
   if (status == NPU_IPC_OK) status = StartThread();
+  EndConnecting();
+  if (status != NPU_IPC_OK) WakeThread();  // it goes on trying
+  return status;
+}
+
+bool Client::BeginConnecting() {
+  MutexLock lock(mutex_);
+  if (connection_ != nullptr || connecting_ || closing_ || open_status_ != NPU_IPC_OK) return false;
+  connecting_ = true;
+  return true;
+}
+
+void Client::EndConnecting() {
   {
     MutexLock lock(mutex_);
     connecting_ = false;
   }
   changed_.Announce();
-  return status;
+}
+
+void Client::NameGroup(const char* group, char (&named)[wire::kNameBytes]) {
+  CopyText(named, sizeof(named), group);
+  MutexLock lock(mutex_);
+  if (group[0] != '\0' || identity_.group_count != 1) return;
+  CopyText(named, sizeof(named), identity_.groups);
+  char* const role = ::strrchr(named, ':');
+  if (role != nullptr) *role = '\0';
 }
 
 npu_ipc_status Client::StartThread() {
@@ -365,8 +398,8 @@ void Client::LoseConnection(Connection* connection, npu_ipc_status outcome) {
     if (request->connection_ == connection) Finish(request, outcome);
     request = next;
   }
-  exporter_.LoseAll();
-  events_.Push(&disconnected_event_, NPU_IPC_EVENT_DISCONNECTED);
+  something_lost_ = true;
+  events_.Push(&connection_event_, NPU_IPC_EVENT_DISCONNECTED);
   mutex_.Unlock();
   changed_.Announce();
   AnnounceEvent();

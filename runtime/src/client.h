@@ -64,6 +64,21 @@ class Client {
   npu_ipc_status RequestOver(uint64_t connection_id, PendingRequest* request, Deadline deadline);
   // Sends a message that nobody answers, over the connection with this id or not at all.
   npu_ipc_status Tell(uint64_t connection_id, const void* message, size_t bytes);
+  // Makes sure that there is a connection and a thread that reads it. On failure the last error is
+  // set.
+  npu_ipc_status EnsureConnected(Deadline deadline);
+  // With the lock held: the current or the last connection, and whether its broker can be told what
+  // was shared before.
+  uint64_t connection_id() const { return connection_id_; }
+  bool BrokerTakesClaims() const {
+    return connection_ != nullptr && connection_->broker_minor() >= 1;
+  }
+  // Counts connections that come and go, and answers to what was told over a new one.
+  ChangeCount& changed() { return changed_; }
+  // The group that the pod is in, where it is in one alone and `group` is empty: what is meant by an
+  // empty name may be another one later.
+  void NameGroup(const char* group, char (&named)[wire::kNameBytes]);
+
   // A request id that no answer is awaited for.
   uint64_t NextRequestId() { return next_request_id_.fetch_add(1, std::memory_order_relaxed); }
 
@@ -87,6 +102,8 @@ class Client {
 
  private:
   friend class ServiceThread;
+  friend class Reconnector;
+  friend class Reclaimer;
   template <class T, class... Arguments>
   friend T* New(Arguments&&... arguments);
   template <class T>
@@ -99,14 +116,18 @@ class Client {
   // Connects and introduces this process, again and again until `deadline`.
   npu_ipc_status Handshake(Deadline deadline, Connection** result);
   npu_ipc_status Introduce(Connection* connection, Deadline deadline, Text* error);
-  // Makes sure that there is a connection and a thread that reads it.
-  npu_ipc_status EnsureConnected(Deadline deadline);
+  wire::Hello MakeHello();
+  // OK where `reply` is a Welcome, which is noted; else why not, in `*error` too.
+  npu_ipc_status ReadWelcome(Connection* connection, const Message& reply, Text* error);
   npu_ipc_status StartThread();
+  // False where somebody connects already, or nobody is to any more.
+  bool BeginConnecting();
+  void EndConnecting();
   void WakeThread();
   // Installs a new connection; takes the reference.
   void Install(Connection* connection);
-  // What follows when `connection` is no good any more: the requests on it end with `outcome`, what
-  // was published over it is lost.
+  // What follows when `connection` is no good any more: the requests on it end with `outcome`. What
+  // it was used to share stays, and is told over the next one (reclaim.h).
   void LoseConnection(Connection* connection, npu_ipc_status outcome);
 
   npu_ipc_status Exchange(Connection* connection, PendingRequest* request, Deadline deadline);
@@ -134,8 +155,10 @@ class Client {
   ChangeCount changed_;         // a connection came or went, or the thread ended
   ChangeCount events_changed_;  // an event came
   Connection* connection_ = nullptr;
-  uint64_t connection_id_ = 0;  // of the current or the last connection
-  bool connecting_ = false;     // a caller is in Handshake
+  uint64_t connection_id_ = 0;      // of the current or the last connection
+  Connection* greeting_ = nullptr;  // the service thread's, which waits for its Welcome
+  bool something_lost_ = false;     // a connection was, and no other has been used since
+  bool connecting_ = false;         // a caller is in Handshake, or the thread greets
   bool closing_ = false;
   bool thread_running_ = false;
   Descriptor wake_read_end_;  // read by the thread, which closes both ends
@@ -146,7 +169,7 @@ class Client {
   Text last_error_;
   int32_t last_vendor_code_ = 0;
   EventQueue events_;
-  EventSource disconnected_event_;
+  EventSource connection_event_;
   Exporter exporter_;
   Importer importer_;
 };

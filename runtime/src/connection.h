@@ -44,6 +44,10 @@ class Connection {
   void Shutdown();
   const Descriptor& descriptor() const { return socket_; }
 
+  // The minor version that the broker speaks, as its Welcome said. Set before the connection is shared.
+  uint32_t broker_minor() const { return broker_minor_; }
+  void set_broker_minor(uint32_t minor) { broker_minor_ = minor; }
+
  private:
   template <class T, class... Arguments>
   friend T* New(Arguments&&... arguments);
@@ -54,6 +58,7 @@ class Connection {
 
   Descriptor socket_;
   std::atomic<uint32_t> references_{1};
+  uint32_t broker_minor_ = 0;
 };
 
 }  // namespace npu_ipc::runtime

@@ -35,6 +35,12 @@ class Deadline {
     const uint64_t now = MonotonicNanoseconds();
     return now >= at_ ? 0 : at_ - now;
   }
+  // UINT32_MAX: never.
+  uint32_t RemainingMilliseconds() const {
+    if (never()) return UINT32_MAX;
+    const uint64_t remaining = RemainingNanoseconds() / 1000000U;
+    return remaining < UINT32_MAX ? static_cast<uint32_t>(remaining) : UINT32_MAX - 1;
+  }
   // The earlier of this and `milliseconds` from now.
   Deadline AtMost(uint32_t milliseconds) const {
     const Deadline other = After(milliseconds);

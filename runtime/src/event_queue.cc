@@ -11,7 +11,8 @@ void EventQueue::CloseDescriptors() {
 
 void EventQueue::Push(EventSource* source, npu_ipc_event_type type) {
   source->type = type;
-  if (!source->linked()) waiting_.PushBack(source);
+  waiting_.Remove(source);
+  waiting_.PushBack(source);
   UpdateDescriptor();
 }
 

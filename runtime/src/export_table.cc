@@ -1,5 +1,7 @@
 #include "runtime/src/export_table.h"
 
+#include <string.h>
+
 #include "runtime/src/memory.h"
 #include "runtime/src/vendor.h"
 
@@ -16,14 +18,23 @@ Export* ExportTable::Find(const void* base) {
 npu_ipc_status ExportTable::Acquire(const hal::acl::IpcTable& vendor, void* base, size_t bytes,
                                     Deadline deadline, Export** result, hal::acl::Error* code,
                                     Text* error) {
-  Export* const made = New<Export>();
+  Export* made = New<Export>();
   if (made == nullptr) return NPU_IPC_NO_MEMORY;
   made->base = base;
   made->bytes = bytes;
   for (;;) {
     mutex_.Lock();
     Export* const known = Find(base);
-    if (known == nullptr) break;
+    if (known == nullptr) {
+      exports_.PushBack(made);
+      break;
+    }
+    if (!known->busy_ && known->bytes == bytes && known->key_[0] == '\0') {
+      known->busy_ = true;
+      Delete(made);
+      made = known;
+      break;
+    }
     if (!known->busy_) {
       const bool same_size = known->bytes == bytes;
       if (same_size) ++known->names_;
@@ -47,25 +58,24 @@ npu_ipc_status ExportTable::Acquire(const hal::acl::IpcTable& vendor, void* base
     }
     changed_.WaitWhile(seen, deadline);
   }
-  exports_.PushBack(made);
   mutex_.Unlock();
 
-  *code = vendor.get_export_key(base, bytes, made->key, sizeof(made->key), hal::acl::kFlagDefault);
-  made->key[sizeof(made->key) - 1] = '\0';
-
+  *code = Make(vendor, made);
   const bool exported = *code == hal::acl::kSuccess;
+  bool unused = false;
   {
     MutexLock lock(mutex_);
     made->busy_ = false;
-    made->names_ = 1;
-    if (!exported) exports_.Remove(made);
+    if (exported) ++made->names_;
+    unused = made->names_ == 0;
+    if (unused) exports_.Remove(made);
   }
   changed_.Announce();
   if (exported) {
     *result = made;
     return NPU_IPC_OK;
   }
-  Delete(made);
+  if (unused) Delete(made);
   *error = DescribeVendorError("aclrtIpcMemGetExportKey", *code);
   error->Append(
       " (the pointer must be the start of an aclrtMalloc allocation that is not exported "
@@ -73,24 +83,83 @@ npu_ipc_status ExportTable::Acquire(const hal::acl::IpcTable& vendor, void* base
   return NPU_IPC_VENDOR_ERROR;
 }
 
-hal::acl::Error ExportTable::Release(const hal::acl::IpcTable& vendor, Export* exported) {
-  {
-    MutexLock lock(mutex_);
+hal::acl::Error ExportTable::Make(const hal::acl::IpcTable& vendor, Export* exported) {
+  char key[hal::acl::kExportKeyBytes] = {};
+  const hal::acl::Error code = vendor.get_export_key(exported->base, exported->bytes, key,
+                                                     sizeof(key), hal::acl::kFlagDefault);
+  if (code != hal::acl::kSuccess) return code;
+  key[sizeof(key) - 1] = '\0';
+  MutexLock lock(mutex_);
+  memcpy(exported->key_, key, sizeof(key));
+  return code;
+}
+
+bool ExportTable::CopyKey(const Export* exported, char (&key)[hal::acl::kExportKeyBytes]) {
+  MutexLock lock(mutex_);
+  memcpy(key, exported->key_, sizeof(key));
+  return key[0] != '\0';
+}
+
+npu_ipc_status ExportTable::Release(const hal::acl::IpcTable& vendor, Export* exported,
+                                    Deadline deadline, bool* closed, hal::acl::Error* code) {
+  *closed = false;
+  *code = hal::acl::kSuccess;
+  for (;;) {
+    mutex_.Lock();
     if (exported->names_ > 1) {
       --exported->names_;
-      return hal::acl::kSuccess;
+      mutex_.Unlock();
+      return NPU_IPC_OK;
     }
-    exported->busy_ = true;
+    if (!exported->busy_) break;
+    const uint32_t seen = changed_.Current();
+    mutex_.Unlock();
+    if (deadline.Passed()) return NPU_IPC_TIMED_OUT;
+    changed_.WaitWhile(seen, deadline);
   }
-  const hal::acl::Error code = vendor.close(exported->key);
+  exported->busy_ = true;
+  mutex_.Unlock();
+
+  // Nobody changes the key of an export that is busy with us.
+  if (exported->key_[0] != '\0') *code = vendor.close(exported->key_);
+  *closed = *code == hal::acl::kSuccess;
+  const bool ended = *code != hal::acl::kContextNull;
   {
     MutexLock lock(mutex_);
     exported->busy_ = false;
-    if (code != hal::acl::kContextNull) exports_.Remove(exported);
+    if (ended) exports_.Remove(exported);
   }
   changed_.Announce();
-  if (code != hal::acl::kContextNull) Delete(exported);
-  return code;
+  if (ended) Delete(exported);
+  return *code == hal::acl::kSuccess ? NPU_IPC_OK : NPU_IPC_VENDOR_ERROR;
+}
+
+bool ExportTable::Reserve(Export* exported) {
+  MutexLock lock(mutex_);
+  if (exported->busy_ || exported->key_[0] == '\0') return false;
+  exported->busy_ = true;
+  return true;
+}
+
+void ExportTable::Unreserve(Export* exported) {
+  {
+    MutexLock lock(mutex_);
+    exported->busy_ = false;
+  }
+  changed_.Announce();
+}
+
+ExportTable::Renewal ExportTable::Renew(const hal::acl::IpcTable& vendor, Export* exported,
+                                        hal::acl::Error* code) {
+  *code = vendor.close(exported->key_);
+  if (*code != hal::acl::kSuccess) return Renewal::kNotClosed;
+  {
+    MutexLock lock(mutex_);
+    memset(exported->key_, 0, sizeof(exported->key_));
+    exported->whitelisted.store(0, std::memory_order_relaxed);
+  }
+  *code = Make(vendor, exported);
+  return *code == hal::acl::kSuccess ? Renewal::kDone : Renewal::kNotMade;
 }
 
 bool ExportTable::IsLastName(const Export* exported) {

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include <atomic>
+
 #include "hal/acl/acl_ipc.h"
 #include "runtime/include/npu_ipc.h"
 #include "runtime/src/deadline.h"
@@ -13,16 +15,20 @@
 
 namespace npu_ipc::runtime {
 
-// One exported allocation. Fixed from the moment that ExportTable::Acquire returns it.
+// One exported allocation.
 struct Export : ListLink<Export> {
+  // Fixed from the moment that ExportTable::Acquire returns it, but for what is atomic.
   void* base = nullptr;
   size_t bytes = 0;
-  char key[hal::acl::kExportKeyBytes] = {};
+  std::atomic<uint32_t> whitelisted{
+      0};  // processes on the key that it has now, as often as they were
 
  private:
   friend class ExportTable;
+  // Guarded by the table's lock.
+  char key_[hal::acl::kExportKeyBytes] = {};  // empty: a renewal has closed it and made no other
   uint32_t names_ = 0;
-  bool busy_ = true;  // a thread is in the vendor call that makes or closes its key
+  bool busy_ = true;  // a thread is in the vendor calls that make, renew or close its key
 };
 
 // Safe for concurrent use.
@@ -35,16 +41,38 @@ class ExportTable {
   npu_ipc_status Acquire(const hal::acl::IpcTable& vendor, void* base, size_t bytes,
                          Deadline deadline, Export** result, hal::acl::Error* code, Text* error);
 
-  // Takes one name off, and closes the key with the last: the export is freed then. Returns the
-  // vendor's code. With hal::acl::kContextNull nothing has changed: call again on a thread that has
-  // a context.
-  hal::acl::Error Release(const hal::acl::IpcTable& vendor, Export* exported);
+  // The key that it has now; false where it has none.
+  bool CopyKey(const Export* exported, char (&key)[hal::acl::kExportKeyBytes]);
+
+  // Takes one name off, and closes the key with the last (`*closed`): the export is freed then. Waits
+  // until `deadline` while another thread renews the key. OK; VENDOR_ERROR with `*code`; TIMED_OUT.
+  // With TIMED_OUT and with hal::acl::kContextNull nothing has changed: call again, on a thread that
+  // has a context.
+  npu_ipc_status Release(const hal::acl::IpcTable& vendor, Export* exported, Deadline deadline,
+                         bool* closed, hal::acl::Error* code);
+
+  // Keeps the export from everybody else's renewing or closing it until Unreserve. False where
+  // another thread is about that. REQUIRES: the export cannot be freed before this returns.
+  bool Reserve(Export* exported);
+  void Unreserve(Export* exported);
+
+  enum class Renewal {
+    kDone,
+    kNotClosed,  // nothing has changed
+    kNotMade,    // the old key is closed, and there is no new one
+  };
+  // Closes the key, which pulls the memory from every importer, and makes another: in this order, as
+  // closing the newer of two keys of one address orphans the older. REQUIRES: reserved by this
+  // thread, which has the context of the memory.
+  Renewal Renew(const hal::acl::IpcTable& vendor, Export* exported, hal::acl::Error* code);
 
   // Whether Release would close the key.
   bool IsLastName(const Export* exported);
 
  private:
   Export* Find(const void* base);
+  // Makes a key for an export that this thread keeps busy.
+  hal::acl::Error Make(const hal::acl::IpcTable& vendor, Export* exported);
 
   Mutex mutex_;
   ChangeCount changed_;

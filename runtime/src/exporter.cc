@@ -9,6 +9,8 @@
 namespace npu_ipc::runtime {
 namespace {
 
+uint64_t PeerBit(uint32_t physical_device) { return uint64_t{1} << physical_device % 64; }
+
 npu_ipc_region* Handle(Region* region) { return reinterpret_cast<npu_ipc_region*>(region); }
 
 wire::Withdraw MakeWithdraw(uint64_t region_id, uint32_t drain_ms, uint64_t request_id) {
@@ -36,7 +38,7 @@ npu_ipc_status Exporter::Publish(const PublishRequest& request, Region** result)
   if (status != NPU_IPC_OK) return client_->Fail(status, error, code);
   Region* const region = New<Region>();
   if (region == nullptr) {
-    client_->process().exports.Release(*vendor, exported);
+    ReleaseQuietly(*vendor, exported);
     return client_->Fail(NPU_IPC_NO_MEMORY, Text("the host is out of memory"));
   }
   region->pid = client_->process().pid;
@@ -44,15 +46,21 @@ npu_ipc_status Exporter::Publish(const PublishRequest& request, Region** result)
   region->exported = exported;
   region->device = device;
   region->event.region = Handle(region);
+  client_->NameGroup(request.group, region->group);
+  CopyText(region->name, sizeof(region->name), request.name);
+  region->view_offset = request.view_offset;
+  region->view_bytes = request.view_bytes;
 
   PendingRequest pending;
   wire::Publish& publish = pending.message.publish;
   publish.header = MakeHeader<wire::Publish>(wire::MessageType::kPublish, 0);
-  CopyText(publish.group, sizeof(publish.group), request.group);
+  CopyText(publish.group, sizeof(publish.group), region->group);
   CopyText(publish.name, sizeof(publish.name), request.name);
   publish.handle_kind = wire::HandleKind::kIpcKey;
   publish.claimed_physical_device = device.physical_device;
-  memcpy(publish.handle, exported->key, sizeof(exported->key));
+  char key[hal::acl::kExportKeyBytes] = {};
+  client_->process().exports.CopyKey(exported, key);
+  memcpy(publish.handle, key, sizeof(key));
   publish.allocation_bytes = request.bytes;
   publish.view_offset = request.view_offset;
   publish.view_bytes = request.view_bytes;
@@ -61,7 +69,7 @@ npu_ipc_status Exporter::Publish(const PublishRequest& request, Region** result)
   pending.object = region;
   status = client_->Request(&pending, deadline);
   if (status != NPU_IPC_OK) {
-    client_->process().exports.Release(*vendor, exported);
+    ReleaseQuietly(*vendor, exported);
     Delete(region);
     return status;
   }
@@ -74,6 +82,7 @@ void Exporter::OnPublished(void* object, const Message& reply, uint64_t connecti
   region->region_id = reply.published.region_id;
   region->generation = reply.published.generation;
   region->connection_id = connection_id;
+  region->claimed_over = connection_id;
   region->client->exporter().regions_.PushBack(region);
 }
 
@@ -82,25 +91,55 @@ void Exporter::GiveBack(const wire::Published& published, uint64_t connection_id
   client_->Tell(connection_id, &withdraw, sizeof(withdraw));
 }
 
-npu_ipc_status Exporter::AskToWithdraw(Region* region, uint32_t drain_ms, bool force) {
-  // Another name still needs the key: its importers are not asked for, as nothing is closed yet.
-  const bool last = client_->process().exports.IsLastName(region->exported);
-  PendingRequest pending;
-  pending.message.withdraw = MakeWithdraw(region->region_id, drain_ms, 0);
-  pending.answer = wire::MessageType::kWithdrawn;
-  Deadline deadline = Deadline::Never();
-  if (drain_ms != NPU_IPC_FOREVER) {
-    deadline = Deadline::From(Deadline::After(drain_ms).at(), client_->timeout_ms());
+// Waits until the broker of now knows the region: it may be about to be told (reclaim.h).
+npu_ipc_status Exporter::AwaitKnown(Region* region, Deadline deadline, uint64_t* connection_id,
+                                    uint64_t* region_id) {
+  for (;;) {
+    const npu_ipc_status status = client_->EnsureConnected(deadline);
+    if (status != NPU_IPC_OK) return NPU_IPC_DISCONNECTED;
+    client_->mutex().Lock();
+    const uint64_t current = client_->connection_id();
+    const bool known = region->connection_id == current;
+    const bool refused = region->claimed_over == current && region->claim == 0;
+    const bool hopeless = refused || !client_->BrokerTakesClaims();
+    *connection_id = current;
+    *region_id = region->region_id;
+    const uint32_t seen = client_->changed().Current();
+    client_->mutex().Unlock();
+    if (known) return NPU_IPC_OK;
+    if (hopeless || deadline.Passed()) return NPU_IPC_DISCONNECTED;
+    client_->changed().WaitWhile(seen, deadline);
   }
-  const npu_ipc_status status = client_->RequestOver(region->connection_id, &pending, deadline);
+}
+
+npu_ipc_status Exporter::AskToWithdraw(Region* region, uint32_t drain_ms) {
+  const Deadline drained = Deadline::After(drain_ms);
+  const Deadline deadline =
+      drained.never() ? drained : Deadline::From(drained.at(), client_->timeout_ms());
+  PendingRequest pending;
+  npu_ipc_status status = NPU_IPC_OK;
+  uint32_t drain_left_ms = drain_ms;
+  do {
+    uint64_t connection_id = 0;
+    uint64_t region_id = 0;
+    status = AwaitKnown(region, deadline, &connection_id, &region_id);
+    if (status != NPU_IPC_OK) break;
+    pending.message.withdraw = MakeWithdraw(region_id, drain_left_ms, 0);
+    pending.answer = wire::MessageType::kWithdrawn;
+    status = client_->RequestOver(connection_id, &pending, deadline);
+    // Another broker may have come: it is asked again, once it knows the region.
+    drain_left_ms = drained.RemainingMilliseconds();
+  } while ((status == NPU_IPC_DISCONNECTED || status == NPU_IPC_RECONNECT ||
+            status == NPU_IPC_SHUTTING_DOWN) &&
+           !deadline.Passed());
   if (status == NPU_IPC_NOT_FOUND) return NPU_IPC_OK;  // withdrawn before, and nobody holds it
   if (status == NPU_IPC_DISCONNECTED || status == NPU_IPC_RECONNECT ||
       status == NPU_IPC_SHUTTING_DOWN) {
-    if (!last || force) return NPU_IPC_OK;
     return client_->Fail(
         NPU_IPC_DISCONNECTED,
-        Text("the broker that knew this region's importers is gone, so they cannot "
-             "be asked to detach; withdraw with force closes the export under them"));
+        Text(
+            "the broker is away, or does not know this region, so its importers cannot be asked to "
+            "detach; withdraw with force closes the export under them"));
   }
   if (status != NPU_IPC_OK) return status;
   const wire::Withdrawn& withdrawn = pending.reply.withdrawn;
@@ -117,21 +156,51 @@ npu_ipc_status Exporter::Withdraw(Region* region, uint32_t drain_ms, bool force)
     MutexLock lock(client_->mutex());
     region->withdrawing = true;
   }
-  const npu_ipc_status status = AskToWithdraw(region, drain_ms, force);
-  if (status != NPU_IPC_OK && !force) return status;
+  // Another name still needs the key: its importers are not asked for, as nothing is closed yet.
+  const bool last = client_->process().exports.IsLastName(region->exported);
+  const npu_ipc_status status = AskToWithdraw(region, drain_ms);
+  char key[hal::acl::kExportKeyBytes] = {};
+  const bool nothing_to_lose =
+      status == NPU_IPC_DISCONNECTED &&
+      (!last || !client_->process().exports.CopyKey(region->exported, key));
+  if (status != NPU_IPC_OK && !nothing_to_lose && !force) return status;
 
-  const hal::acl::Error code = client_->process().exports.Release(*vendor, region->exported);
+  bool closed = false;
+  hal::acl::Error code = hal::acl::kSuccess;
+  const npu_ipc_status released = client_->process().exports.Release(
+      *vendor, region->exported, Deadline::After(client_->timeout_ms()), &closed, &code);
+  if (released == NPU_IPC_TIMED_OUT) {
+    return client_->Fail(released, Text("the library's thread is renewing the key of this "
+                                        "allocation; withdraw again"));
+  }
   if (code == hal::acl::kContextNull) {
     return client_->Fail(NPU_IPC_VENDOR_ERROR, DescribeVendorError("aclrtIpcMemClose", code), code);
   }
+  uint64_t connection_id = 0;
+  uint64_t region_id = 0;
   {
     MutexLock lock(client_->mutex());
     regions_.Remove(region);
     client_->events().Drop(&region->event);
+    connection_id = region->connection_id;
+    region_id = region->region_id;
   }
   Delete(region);
+  if (closed && status != NPU_IPC_OK) TellClosed(connection_id, region_id);
   if (code == hal::acl::kSuccess) return NPU_IPC_OK;
   return client_->Fail(NPU_IPC_VENDOR_ERROR, DescribeVendorError("aclrtIpcMemClose", code), code);
+}
+
+// The driver has pulled the pages away from whoever still had them: the broker tells them.
+void Exporter::TellClosed(uint64_t connection_id, uint64_t region_id) {
+  {
+    MutexLock lock(client_->mutex());
+    if (!client_->BrokerTakesClaims()) return;  // of 1.0, which has no word for it
+  }
+  wire::Closed closed = {};
+  closed.header = MakeHeader<wire::Closed>(wire::MessageType::kClosed, client_->NextRequestId());
+  closed.region_id = region_id;
+  client_->Tell(connection_id, &closed, sizeof(closed));
 }
 
 void Exporter::GetInfo(Region* region, npu_ipc_region_info* info) {
@@ -157,11 +226,12 @@ void Exporter::Admit(const wire::Admit& admit, uint64_t connection_id, Deadline 
   bool published = false;
   {
     MutexLock lock(client_->mutex());
-    const Region* const region = Find(admit.region_id);
+    Region* const region = Find(admit.region_id);
     published = region != nullptr && !region->withdrawing && !region->lost &&
                 region->connection_id == connection_id;
     if (published) {
-      memcpy(key, region->exported->key, sizeof(key));
+      if (admit.enable_peer_access != 0) region->peers |= PeerBit(admit.importer_physical_device);
+      published = client_->process().exports.CopyKey(region->exported, key);
       device = region->device;
     }
   }
@@ -173,6 +243,11 @@ void Exporter::Admit(const wire::Admit& admit, uint64_t connection_id, Deadline 
   admitted.importer_physical_device = admit.importer_physical_device;
   admitted.status = published ? LetIn(admit, key, device, deadline, &admitted.vendor_code)
                               : wire::Status::kExporterGone;
+  if (admitted.status == wire::Status::kOk) {
+    MutexLock lock(client_->mutex());
+    Region* const region = Find(admit.region_id);
+    if (region != nullptr) region->exported->whitelisted.fetch_add(1, std::memory_order_relaxed);
+  }
   client_->Tell(connection_id, &admitted, sizeof(admitted));
   if (RawLogEnabled()) {
     RawLog(Text("admitted host pid ")
@@ -217,26 +292,108 @@ void Exporter::Lose(uint64_t region_id) {
     MutexLock lock(client_->mutex());
     Region* const region = Find(region_id);
     if (region == nullptr || region->lost) return;
-    region->lost = true;
     connection_id = region->connection_id;
-    client_->events().Push(&region->event, NPU_IPC_EVENT_REGION_LOST);
+    LoseOne(region);
   }
   client_->AnnounceEvent();
   const wire::Withdraw withdraw = MakeWithdraw(region_id, 0, client_->NextRequestId());
   client_->Tell(connection_id, &withdraw, sizeof(withdraw));
 }
 
+void Exporter::LoseOne(Region* region) {
+  if (region->lost) return;
+  region->lost = true;
+  client_->events().Push(&region->event, NPU_IPC_EVENT_REGION_LOST);
+}
+
 void Exporter::LoseAll() {
   for (Region* region = regions_.front(); region != nullptr; region = regions_.Next(region)) {
-    if (region->lost) continue;
-    region->lost = true;
-    client_->events().Push(&region->event, NPU_IPC_EVENT_REGION_LOST);
+    if (region->claimed_over != client_->connection_id()) LoseOne(region);
   }
+}
+
+// Those that were claimed, or published since, are moved behind those that were not: the first one
+// tells whether there is any left.
+bool Exporter::NextClaim(uint64_t connection_id, uint64_t request_id, wire::ReclaimRegion* claim) {
+  MutexLock lock(client_->mutex());
+  Region* region = nullptr;
+  char key[hal::acl::kExportKeyBytes] = {};
+  do {
+    region = regions_.front();
+    if (region == nullptr || region->claimed_over == connection_id) return false;
+    regions_.Remove(region);
+    regions_.PushBack(region);
+    region->claimed_over = connection_id;
+    // Without a key, after a renewal that failed, there is nothing to claim.
+  } while (!client_->process().exports.CopyKey(region->exported, key));
+  region->claim = request_id;
+  *claim = {};
+  claim->header = MakeHeader<wire::ReclaimRegion>(wire::MessageType::kReclaimRegion, request_id);
+  CopyText(claim->group, sizeof(claim->group), region->group);
+  CopyText(claim->name, sizeof(claim->name), region->name);
+  claim->handle_kind = wire::HandleKind::kIpcKey;
+  claim->claimed_physical_device = region->device.physical_device;
+  memcpy(claim->handle, key, sizeof(key));
+  claim->allocation_bytes = region->exported->bytes;
+  claim->view_offset = region->view_offset;
+  claim->view_bytes = region->view_bytes;
+  claim->generation = region->generation;
+  claim->whitelisted = region->exported->whitelisted.load(std::memory_order_relaxed);
+  claim->withdrawn = region->withdrawing || region->lost ? 1 : 0;
+  return true;
+}
+
+Region* Exporter::FindClaim(uint64_t request_id) const {
+  Region* region = regions_.front();
+  while (region != nullptr && region->claim != request_id) region = regions_.Next(region);
+  return region;
+}
+
+void Exporter::Reclaimed(const wire::Published& published, uint64_t connection_id) {
+  bool withdrawn_meanwhile = false;
+  {
+    MutexLock lock(client_->mutex());
+    Region* const region = FindClaim(published.header.request_id);
+    withdrawn_meanwhile = region == nullptr;
+    if (region != nullptr) {
+      region->claim = 0;
+      region->region_id = published.region_id;
+      region->connection_id = connection_id;
+      if (published.generation == 0 && !region->withdrawing) LoseOne(region);
+    }
+  }
+  client_->AnnounceEvent();
+  client_->changed().Announce();
+  if (withdrawn_meanwhile) GiveBack(published, connection_id);
+}
+
+void Exporter::ClaimRefused(uint64_t request_id, uint64_t connection_id) {
+  {
+    MutexLock lock(client_->mutex());
+    Region* const region = FindClaim(request_id);
+    if (region == nullptr || region->claimed_over != connection_id) return;
+    region->claim = 0;
+    LoseOne(region);
+  }
+  client_->AnnounceEvent();
+  client_->changed().Announce();
+}
+
+bool Exporter::UsesUnknown(uint32_t own, uint32_t peer, uint64_t connection_id) {
+  MutexLock lock(client_->mutex());
+  const Region* region = regions_.front();
+  while (region != nullptr &&
+         (region->connection_id == connection_id || region->device.physical_device != own ||
+          (region->peers & PeerBit(peer)) == 0)) {
+    region = regions_.Next(region);
+  }
+  return region != nullptr;
 }
 
 void Exporter::CloseAll() {
   Text ignored;
   const hal::acl::IpcTable* const vendor = FindVendor(&ignored);
+  const Deadline deadline = Deadline::After(client_->timeout_ms());
   for (;;) {
     Region* region = nullptr;
     {
@@ -247,7 +404,12 @@ void Exporter::CloseAll() {
     if (region == nullptr) return;
     const wire::Withdraw withdraw = MakeWithdraw(region->region_id, 0, client_->NextRequestId());
     client_->Tell(region->connection_id, &withdraw, sizeof(withdraw));
-    if (vendor != nullptr) client_->process().exports.Release(*vendor, region->exported);
+    bool closed = false;
+    hal::acl::Error code = hal::acl::kSuccess;
+    if (vendor != nullptr) {
+      client_->process().exports.Release(*vendor, region->exported, deadline, &closed, &code);
+    }
+    if (closed) TellClosed(region->connection_id, region->region_id);
     Delete(region);
   }
 }

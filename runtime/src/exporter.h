@@ -25,12 +25,19 @@ struct Region : ListLink<Region> {
   Client* client = nullptr;
   Export* exported = nullptr;
   ThreadDevice device;  // of the thread that published; its context is the service thread's, too
-  uint64_t region_id = 0;
-  uint64_t generation = 0;
-  uint64_t connection_id = 0;  // over which it was published: others know nothing of it
+  char group[wire::kNameBytes] = {};
+  char name[wire::kNameBytes] = {};
+  size_t view_offset = 0;
+  size_t view_bytes = 0;
   // Guarded by the client's lock.
-  bool withdrawing = false;  // lets nobody new in
-  bool lost = false;         // no longer published, without the program having asked for it
+  uint64_t region_id = 0;
+  uint64_t generation = 0;     // higher each time that its key is renewed
+  uint64_t connection_id = 0;  // over which the broker knows it: others know nothing of it
+  uint64_t claimed_over = 0;   // the last connection over which it was published or claimed
+  uint64_t claim = 0;          // the request that claims it, until it is answered
+  uint64_t peers = 0;          // devices that were let in with peer access; one bit for 64 apart
+  bool withdrawing = false;    // lets nobody new in
+  bool lost = false;           // no longer published, without the program having asked for it
   EventSource event;
 };
 
@@ -53,21 +60,44 @@ class Exporter {
 
   // Service thread: lets a process in, and tells the broker.
   void Admit(const wire::Admit& admit, uint64_t connection_id, Deadline deadline);
+  // Service thread: closes the key of a region's allocation and makes another, and tells the broker.
+  void Rotate(const wire::Rotate& rotate, uint64_t connection_id, Deadline deadline);
+  // Service thread: a region has another generation, or is published no longer.
+  void Republished(const wire::Republished& republished, uint64_t connection_id);
   // Service thread: an answer to a publish that nobody waits for any more.
   void GiveBack(const wire::Published& published, uint64_t connection_id);
-  // With the client's lock held: the broker that knew the regions is gone.
+  // Service thread: the next region that the broker at this connection has not been told of. False
+  // where there is none.
+  bool NextClaim(uint64_t connection_id, uint64_t request_id, wire::ReclaimRegion* claim);
+  // Service thread: the answers to it.
+  void Reclaimed(const wire::Published& published, uint64_t connection_id);
+  void ClaimRefused(uint64_t request_id, uint64_t connection_id);
+  // Whether a region that the broker at this connection does not know let importers in from `peer`.
+  bool UsesUnknown(uint32_t own, uint32_t peer, uint64_t connection_id);
+  // With the client's lock held: the broker that knew the regions is gone, and this one cannot be told
+  // of them.
   void LoseAll();
   // Closes every region, without waiting for importers.
   void CloseAll();
 
  private:
   static void OnPublished(void* region, const Message& reply, uint64_t connection_id);
-  npu_ipc_status AskToWithdraw(Region* region, uint32_t drain_ms, bool force);
+  npu_ipc_status AskToWithdraw(Region* region, uint32_t drain_ms);
+  npu_ipc_status AwaitKnown(Region* region, Deadline deadline, uint64_t* connection_id,
+                            uint64_t* region_id);
+  void TellClosed(uint64_t connection_id, uint64_t region_id);
+  void LoseOne(Region* region);
+  Region* FindClaim(uint64_t request_id) const;
   // Whitelists, on the service thread. kOk, or why not with `*code`: told to the broker and to the
   // log, not to the last error, which is about the program's own calls.
   wire::Status LetIn(const wire::Admit& admit, const char* key, const ThreadDevice& device,
                      Deadline deadline, hal::acl::Error* code);
   void Lose(uint64_t region_id);
+  // rotation.cc
+  wire::Status Renew(uint64_t region_id, uint64_t connection_id, wire::Rotated* rotated);
+  wire::Status RenewReserved(Export* exported, const ThreadDevice& device, wire::Rotated* rotated);
+  void LoseNamesOf(const Export* exported);
+  void ReleaseQuietly(const hal::acl::IpcTable& vendor, Export* exported);
   Region* Find(uint64_t region_id) const;
 
   Client* const client_;

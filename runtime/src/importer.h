@@ -23,10 +23,15 @@ struct Mapping : ListLink<Mapping> {
   pid_t pid = 0;
   Client* client = nullptr;
   ThreadDevice device;
-  wire::Grant grant = {};
-  uint64_t connection_id = 0;  // over which it was granted: others know nothing of it
-  void* base = nullptr;        // the allocation's first byte here
+  char group[wire::kNameBytes] = {};
+  char name[wire::kNameBytes] = {};
+  wire::Grant grant = {};  // but for its id
+  void* base = nullptr;    // the allocation's first byte here
   // Guarded by the client's lock.
+  uint64_t grant_id = 0;
+  uint64_t connection_id = 0;  // over which the broker knows it: others know nothing of it
+  uint64_t claimed_over = 0;   // the last connection over which it was granted or claimed
+  uint64_t claim = 0;          // the request that claims it, until it is answered
   npu_ipc_mapping_state state = NPU_IPC_MAPPING_LIVE;
   bool handed_out = false;  // the program has it, and may be told events about it
   EventSource event;
@@ -42,7 +47,12 @@ class Importer {
   void GetInfo(Mapping* mapping, npu_ipc_mapping_info* info);
 
   // Service thread: the broker wants a mapping closed, or says that it is dead.
-  void Withdrawing(const wire::Withdrawing& withdrawing);
+  void Withdrawing(const wire::Withdrawing& withdrawing, uint64_t connection_id);
+  // Service thread: the next mapping that the broker at this connection has not been told of. False
+  // where there is none.
+  bool NextClaim(uint64_t connection_id, uint64_t request_id, wire::ReclaimMapping* claim);
+  // Service thread: the answer to it.
+  void Reclaimed(const wire::Reclaimed& reclaimed, uint64_t connection_id);
   // Service thread: a grant that nobody waits for any more.
   void GiveBack(const wire::Grant& grant, uint64_t connection_id);
   // Whether a mapping of this client crosses from `own` to `peer`.
@@ -51,9 +61,13 @@ class Importer {
   bool empty() const { return mappings_.empty(); }
 
  private:
+  npu_ipc_status AttachOnce(const char* name, const char* group, Deadline deadline,
+                            Mapping** result, bool* rotated);
+  npu_ipc_mapping_state StateOf(const Mapping& mapping);
   static void OnGrant(void* mapping, const Message& reply, uint64_t connection_id);
   npu_ipc_status Import(const hal::acl::IpcTable& vendor, Mapping* mapping, Deadline deadline);
-  void TellOutcome(const Mapping& mapping, wire::Status status, hal::acl::Error code);
+  void TellOutcome(Mapping* mapping, wire::Status status, hal::acl::Error code);
+  void TellDetached(uint64_t connection_id, uint64_t grant_id);
   void Forget(Mapping* mapping);
 
   Client* const client_;

@@ -30,6 +30,8 @@ union Message {
   wire::ReclaimRegion reclaim_region;
   wire::ReclaimMapping reclaim_mapping;
   wire::Reclaimed reclaimed;
+  wire::PeerHeld peer_held;
+  wire::ReclaimDone reclaim_done;
   wire::Rotate rotate;
   wire::Republished republished;
   unsigned char bytes[wire::kMaxMessageBytes];

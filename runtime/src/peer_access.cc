@@ -88,6 +88,16 @@ void PeerAccess::Disable(const hal::acl::IpcTable& vendor, uint64_t client, uint
   Delete(use);
 }
 
+bool PeerAccess::PairAt(uint64_t client, uint64_t index, uint32_t* own, uint32_t* peer) {
+  MutexLock lock(mutex_);
+  const Use* use = uses_.front();
+  while (use != nullptr && (use->client != client || index-- > 0)) use = uses_.Next(use);
+  if (use == nullptr) return false;
+  *own = use->own;
+  *peer = use->peer;
+  return true;
+}
+
 void PeerAccess::DisableAll(const hal::acl::IpcTable& vendor, uint64_t client) {
   for (;;) {
     mutex_.Lock();

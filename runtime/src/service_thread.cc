@@ -75,10 +75,16 @@ void ServiceThread::Run() {
   for (;;) {
     uint64_t connection_id = 0;
     Connection* const connection = client_->AcquireConnection(&connection_id);
-    if (connection != nullptr) ReadMessages(connection, connection_id);
+    if (connection == nullptr) {
+      reconnector_.Step();
+    } else {
+      reconnector_.Rest();
+      ReadMessages(connection, connection_id);
+      reclaimer_.Step(connection, connection_id);
+    }
     bool go_on = true;
     if (queue_length_ > 0) {
-      AdmitNext();
+      MakeNextCall();
       MutexLock lock(client_->mutex_);
       go_on = !client_->closing_;
     } else {
@@ -99,8 +105,15 @@ bool ServiceThread::Wait(Connection* connection) {
   }
   if (!wake.StillOurs()) return false;
   struct pollfd entries[] = {{wake.number(), POLLIN, 0}, {-1, POLLIN, 0}};
-  if (connection != nullptr) entries[1].fd = connection->descriptor().number();
-  Poll(entries, 2, UINT64_MAX);
+  uint64_t wait = UINT64_MAX;
+  if (connection != nullptr) {
+    entries[1].fd = connection->descriptor().number();
+    if (reclaimer_.telling()) entries[1].events |= POLLOUT;
+  } else {
+    entries[1].fd = reconnector_.descriptor();
+    wait = reconnector_.due().RemainingNanoseconds();
+  }
+  Poll(entries, 2, wait);
   socket_was_empty_at_ = MonotonicNanoseconds();
   // The other end hangs up when the host closes all descriptors that it does not know.
   if ((entries[0].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) return false;
@@ -131,20 +144,25 @@ void ServiceThread::ReadMessages(Connection* connection, uint64_t connection_id)
 
 bool ServiceThread::Handle(Connection* connection, uint64_t connection_id, const Message& message) {
   switch (message.header.type) {
-    case wire::MessageType::kAdmit: {
-      const size_t last = (queue_first_ + queue_length_++) % kQueueCapacity;
-      queue_[last] = {message.admit, connection_id, socket_was_empty_at_};
+    case wire::MessageType::kAdmit:
+      Enqueue(message.header.type, connection_id).admit = message.admit;
       return true;
-    }
+    case wire::MessageType::kRotate:
+      Enqueue(message.header.type, connection_id).rotate = message.rotate;
+      return true;
+    case wire::MessageType::kRepublished:
+      client_->exporter().Republished(message.republished, connection_id);
+      return true;
     case wire::MessageType::kWithdrawing:
-      client_->importer().Withdrawing(message.withdrawing);
+      client_->importer().Withdrawing(message.withdrawing, connection_id);
       return true;
     case wire::MessageType::kPeerRelease:
-      ReleasePeer(message.peer_release);
+      ReleasePeer(message.peer_release, connection_id);
       return true;
     default:
       break;
   }
+  if (reclaimer_.Answered(message, connection_id)) return true;
   const Client::Delivery delivery = client_->Deliver(connection, message);
   if (delivery != Client::Delivery::kNobody) return delivery == Client::Delivery::kDone;
   // Whoever asked has given up: nothing may stay held on its behalf.
@@ -158,21 +176,38 @@ bool ServiceThread::Handle(Connection* connection, uint64_t connection_id, const
   return true;
 }
 
-void ServiceThread::ReleasePeer(const wire::PeerRelease& release) {
+void ServiceThread::ReleasePeer(const wire::PeerRelease& release, uint64_t connection_id) {
   // At once and in the order of messages: the grant that follows may enable the pair again. A
-  // mapping that the broker no longer knows (it was restarted) keeps the pair.
-  if (client_->importer().Uses(release.own_physical_device, release.peer_physical_device)) return;
+  // mapping or a region that the broker does not know (it was restarted) keeps the pair.
+  const uint32_t own = release.own_physical_device;
+  const uint32_t peer = release.peer_physical_device;
+  if (client_->importer().Uses(own, peer)) return;
+  if (client_->exporter().UsesUnknown(own, peer, connection_id)) return;
   Text ignored;
   const hal::acl::IpcTable* const vendor = FindVendor(&ignored);
   if (vendor == nullptr) return;
-  client_->process().peers.Disable(*vendor, client_->id(), release.own_physical_device,
-                                   release.peer_physical_device);
+  client_->process().peers.Disable(*vendor, client_->id(), own, peer);
 }
 
-void ServiceThread::AdmitNext() {
-  const QueuedAdmit& queued = queue_[queue_first_];
-  const Deadline deadline = Deadline::From(queued.arrived_at, queued.admit.deadline_milliseconds);
-  client_->exporter().Admit(queued.admit, queued.connection_id, deadline);
+ServiceThread::QueuedCall& ServiceThread::Enqueue(wire::MessageType type, uint64_t connection_id) {
+  QueuedCall& last = queue_[(queue_first_ + queue_length_++) % kQueueCapacity];
+  last.type = type;
+  last.connection_id = connection_id;
+  last.arrived_at = socket_was_empty_at_;
+  return last;
+}
+
+// In the order of the messages: whoever was let in before a rotation is on the key that it closes.
+void ServiceThread::MakeNextCall() {
+  const QueuedCall& queued = queue_[queue_first_];
+  if (queued.type == wire::MessageType::kAdmit) {
+    const Deadline deadline = Deadline::From(queued.arrived_at, queued.admit.deadline_milliseconds);
+    client_->exporter().Admit(queued.admit, queued.connection_id, deadline);
+  } else {
+    const Deadline deadline =
+        Deadline::From(queued.arrived_at, queued.rotate.deadline_milliseconds);
+    client_->exporter().Rotate(queued.rotate, queued.connection_id, deadline);
+  }
   queue_first_ = (queue_first_ + 1) % kQueueCapacity;
   --queue_length_;
 }

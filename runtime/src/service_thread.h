@@ -1,4 +1,4 @@
-// A client's one thread: it reads what the broker sends.
+// A client's one thread: it reads what the broker sends, and brings the connection back.
 #pragma once
 
 #include <stddef.h>
@@ -6,6 +6,8 @@
 #include "runtime/src/connection.h"
 #include "runtime/src/deadline.h"
 #include "runtime/src/message.h"
+#include "runtime/src/reclaim.h"
+#include "runtime/src/reconnect.h"
 
 namespace npu_ipc::runtime {
 
@@ -18,15 +20,20 @@ class ServiceThread {
   static bool Start(Client* client);
 
  private:
-  // An admission that waits for the vendor calls before it.
-  struct QueuedAdmit {
-    wire::Admit admit;
+  // What waits for the vendor calls before it.
+  struct QueuedCall {
+    wire::MessageType type;
+    union {
+      wire::Admit admit;
+      wire::Rotate rotate;
+    };
     uint64_t connection_id;
     uint64_t arrived_at;  // at the earliest
   };
   static constexpr size_t kQueueCapacity = 64;
 
-  explicit ServiceThread(Client* client) : client_(client) {}
+  explicit ServiceThread(Client* client)
+      : client_(client), reconnector_(client), reclaimer_(client) {}
   static void* Main(void* client);
   void Run();
   // Waits for something to do. False when the thread is to end.
@@ -35,14 +42,17 @@ class ServiceThread {
   void ReadMessages(Connection* connection, uint64_t connection_id);
   // False when the message makes no sense.
   bool Handle(Connection* connection, uint64_t connection_id, const Message& message);
-  void ReleasePeer(const wire::PeerRelease& release);
-  void AdmitNext();
+  void ReleasePeer(const wire::PeerRelease& release, uint64_t connection_id);
+  QueuedCall& Enqueue(wire::MessageType type, uint64_t connection_id);
+  void MakeNextCall();
 
   Client* const client_;
-  QueuedAdmit queue_[kQueueCapacity];
+  QueuedCall queue_[kQueueCapacity];
   size_t queue_first_ = 0;
   size_t queue_length_ = 0;
   uint64_t socket_was_empty_at_ = 0;
+  Reconnector reconnector_;
+  Reclaimer reclaimer_;
 };
 
 }  // namespace npu_ipc::runtime

@@ -20,6 +20,17 @@ class BrokerRestart : public NodeTest {
     ASSERT_TRUE(ended.ok()) << ended.status().message();
     EXPECT_EQ(*ended, exit_code);
   }
+  // The next event of that kind.
+  static Answer Awaited(RemoteParty& party, const std::string& kind) {
+    for (;;) {
+      const Answer event = party.Do("event 30000");
+      if (!event.ok() || event["event"] == kind) return event;
+    }
+  }
+  static Answer NextEventBesides(RemoteParty& party, const std::string& kind) {
+    const Answer event = party.Do("event 30000");
+    return event["event"] == kind ? party.Do("event 30000") : event;
+  }
   void StartBrokerAgain() {
     const Status started = node().StartBroker();
     ASSERT_TRUE(started.ok()) << started.message();
@@ -53,7 +64,6 @@ TEST_F(BrokerRestart, EndsWellWhenTold) {
   EXPECT_THAT(BrokerSays("/readyz"), StartsWith("ready\n"));
   EndBroker(SIGTERM, 0);
   EXPECT_FALSE(std::filesystem::exists(node().socket_path()));
-  EXPECT_EQ(member.Do("event 30000")["event"], "region-lost");
   EXPECT_EQ(member.Do("event 30000")["event"], "disconnected");
 }
 
@@ -64,26 +74,144 @@ TEST_F(BrokerRestart, CostsNothingThatIsMapped) {
   EXPECT_THAT(importer.Do("attach old 10000"), IsOk());
   EndBroker(SIGKILL, 128 + SIGKILL);
   EXPECT_EQ(importer.Do("event 30000")["event"], "disconnected");
-  const Answer lost = exporter.Do("event 30000");
-  EXPECT_EQ(lost["event"], "region-lost");
-  EXPECT_EQ(lost["name"], "old");
+  EXPECT_EQ(exporter.Do("event 30000")["event"], "disconnected");
+  EXPECT_THAT(importer.Do("read old"), IsPattern(100));
   StartBrokerAgain();
 
+  // Both come back by themselves, and the broker knows what they share.
+  EXPECT_EQ(importer.Do("event 30000")["event"], "reconnected");
+  EXPECT_EQ(exporter.Do("event 30000")["event"], "reconnected");
   EXPECT_EQ(importer.Do("info old")["state"], "live");
   EXPECT_THAT(importer.Do("read old"), IsPattern(100));
-  // The same clients connect again by themselves.
-  Publish(exporter, "new", 200);
-  EXPECT_THAT(importer.Do("attach new 10000"), IsOk());
-  EXPECT_THAT(importer.Do("read new"), IsPattern(200));
+  EXPECT_EQ(Metric("npu_ipc_broker_regions"), 1);
+  EXPECT_TRUE(MetricBecomes("npu_ipc_broker_grants", 1));
 
-  // The new broker does not know who holds the old region, and says so.
-  EXPECT_THAT(exporter.Do("withdraw old 0"), IsRefused("NPU_IPC_DISCONNECTED", HasSubstr("force")));
-  EXPECT_THAT(importer.Do("read old"), IsPattern(100));
+  // Whoever is new is let in, and a withdraw waits for whoever was there before.
+  RemoteParty late = StartMember("late", "weights:importer", 2);
+  EXPECT_THAT(late.Do("attach old 10000"), IsOk());
+  EXPECT_THAT(late.Do("read old"), IsPattern(100));
+  EXPECT_THAT(late.Do("detach old"), IsOk());
+  EXPECT_THAT(exporter.Do("withdraw old 0"),
+              IsRefused("NPU_IPC_STILL_HELD", HasSubstr("team-a/importer (host pid " +
+                                                        std::to_string(importer.host_pid()))));
+  EXPECT_EQ(importer.Do("event 30000")["event"], "withdrawing");
   EXPECT_THAT(importer.Do("detach old"), IsOk());
-  EXPECT_THAT(exporter.Do("withdraw old 0 force"), IsOk());
+  EXPECT_THAT(exporter.Do("withdraw old 30000"), IsOk());
   EXPECT_THAT(exporter.Do("publish old"), IsOk());
   EXPECT_THAT(importer.Do("attach old 10000"), IsOk());
   EXPECT_THAT(importer.Do("read old"), IsPattern(100));
+}
+
+TEST_F(BrokerRestart, TellsAnImporterOfAnExporterThatEndedMeanwhile) {
+  RemoteParty exporter = StartMember("exporter", "weights:exporter", 0);
+  RemoteParty importer = StartMember("importer", "weights:importer", 1);
+  Publish(exporter, "shard", 100);
+  EXPECT_THAT(importer.Do("attach shard 10000"), IsOk());
+  EndBroker(SIGKILL, 128 + SIGKILL);
+  EXPECT_EQ(importer.Do("event 30000")["event"], "disconnected");
+  exporter.Kill();
+  StartBrokerAgain();
+  EXPECT_EQ(importer.Do("event 30000")["event"], "exporter-gone");
+  EXPECT_EQ(importer.Do("info shard")["state"], "exporter-gone");
+  EXPECT_THAT(importer.Do("detach shard"), IsOk());
+  EXPECT_TRUE(MetricBecomes("npu_ipc_broker_grants", 0));
+}
+
+TEST_F(BrokerRestart, WaitsForAnExporterThatIsLate) {
+  RemoteParty exporter = StartMember("exporter", "weights:exporter", 0);
+  RemoteParty importer = StartMember("importer", "weights:importer", 1);
+  Publish(exporter, "shard", 100);
+  EXPECT_THAT(importer.Do("attach shard 10000"), IsOk());
+  exporter.Pause();
+  EndBroker(SIGKILL, 128 + SIGKILL);
+  EXPECT_EQ(importer.Do("event 30000")["event"], "disconnected");
+  StartBrokerAgain();
+  EXPECT_EQ(importer.Do("event 30000")["event"], "reconnected");
+  EXPECT_EQ(Metric("npu_ipc_broker_grants"), 1);
+  exporter.Resume();
+  EXPECT_TRUE(MetricBecomes("npu_ipc_broker_regions", 1));
+  EXPECT_EQ(importer.Do("info shard")["state"], "live");
+  EXPECT_THAT(exporter.Do("withdraw shard 0"),
+              IsRefused("NPU_IPC_STILL_HELD", HasSubstr("team-a/importer")));
+  // From now on its end is told.
+  exporter.Kill();
+  EXPECT_EQ(importer.Do("event 30000")["event"], "withdrawing");
+  EXPECT_EQ(importer.Do("event 30000")["event"], "exporter-gone");
+}
+
+TEST_F(BrokerRestart, AWithdrawWaitsForImportersThatAreLate) {
+  RemoteParty exporter = StartMember("exporter", "weights:exporter", 0);
+  RemoteParty importer = StartMember("importer", "weights:importer", 1);
+  Publish(exporter, "shard", 100);
+  EXPECT_THAT(importer.Do("attach shard 10000"), IsOk());
+  importer.Pause();
+  EndBroker(SIGKILL, 128 + SIGKILL);
+  StartBrokerAgain();
+  EXPECT_TRUE(MetricBecomes("npu_ipc_broker_regions", 1));
+  EXPECT_THAT(exporter.Do("withdraw shard 0"),
+              IsRefused("NPU_IPC_STILL_HELD", HasSubstr("restarted")));
+  importer.Resume();
+  EXPECT_TRUE(MetricBecomes("npu_ipc_broker_grants", 1));
+  EXPECT_THAT(exporter.Do("withdraw shard 0"),
+              IsRefused("NPU_IPC_STILL_HELD", HasSubstr("team-a/importer")));
+}
+
+TEST_F(BrokerRestart, ANameThatIsTakenMeanwhileIsLostAndItsImportersKeepWhatTheyHave) {
+  RemoteParty exporter = StartMember("exporter", "weights:exporter", 0);
+  RemoteParty importer = StartMember("importer", "weights:importer", 1);
+  const uint64_t generation = Publish(exporter, "shard", 100);
+  EXPECT_THAT(importer.Do("attach shard 10000"), IsOk());
+  exporter.Pause();
+  EndBroker(SIGKILL, 128 + SIGKILL);
+  StartBrokerAgain();
+  RemoteParty other = StartMember("other", "weights:exporter", 2);
+  EXPECT_GT(Publish(other, "shard", 200), generation);
+  exporter.Resume();
+  EXPECT_EQ(NextEventBesides(exporter, "disconnected")["event"], "region-lost");
+  EXPECT_THAT(importer.Do("read shard"), IsPattern(100));
+  EXPECT_THAT(exporter.Do("withdraw shard 0"),
+              IsRefused("NPU_IPC_STILL_HELD", HasSubstr("team-a/importer")));
+}
+
+TEST_F(BrokerRestart, WhatIsNotAllowedAnyMoreIsKnownAndRevoked) {
+  RemoteParty exporter = StartMember("exporter", "weights:exporter", 0);
+  RemoteParty importer = StartMember("importer", "weights:importer", 1);
+  RemoteParty stripped = StartMember("stripped", "weights:importer", 2);
+  Publish(exporter, "shard", 100);
+  EXPECT_THAT(importer.Do("attach shard 10000"), IsOk());
+  EXPECT_THAT(stripped.Do("attach shard 10000"), IsOk());
+  EndBroker(SIGKILL, 128 + SIGKILL);
+  Annotate(importer, "npu-ipc.io/group", "other");
+  Annotate(stripped, "npu-ipc.io/group", "");
+  StartBrokerAgain();
+  EXPECT_EQ(Awaited(importer, "revoked")["name"], "shard");
+  EXPECT_EQ(Awaited(stripped, "revoked")["name"], "shard");
+  EXPECT_EQ(importer.Do("info shard")["state"], "revoked");
+  EXPECT_THAT(importer.Do("attach shard 100"), IsRefused("NPU_IPC_NOT_IN_GROUP", testing::_));
+  EXPECT_THAT(exporter.Do("withdraw shard 0"),
+              IsRefused("NPU_IPC_STILL_HELD",
+                        AllOf(HasSubstr("team-a/importer"), HasSubstr("team-a/stripped"))));
+  EXPECT_THAT(importer.Do("detach shard"), IsOk());
+  EXPECT_THAT(stripped.Do("detach shard"), IsOk());
+  EXPECT_THAT(exporter.Do("withdraw shard 30000"), IsOk());
+}
+
+TEST_F(BrokerRestart, ReleasesPeerAccessThatNobodyUses) {
+  RemoteParty exporter = StartMember("exporter", "weights:exporter", 0);
+  RemoteParty stays = StartMember("stays", "weights:importer", 1);
+  RemoteParty leaves = StartMember("leaves", "weights:importer", 2);
+  Publish(exporter, "shard", 100);
+  EXPECT_THAT(stays.Do("attach shard 10000"), IsOk());
+  EXPECT_THAT(leaves.Do("attach shard 10000"), IsOk());
+  EndBroker(SIGKILL, 128 + SIGKILL);
+  EXPECT_EQ(leaves.Do("event 30000")["event"], "disconnected");
+  EXPECT_THAT(leaves.Do("detach shard"), IsOk());
+  EXPECT_EQ(leaves.Do("peer-status 0 0")["enabled"], "1") << "nobody said that it is not needed";
+  StartBrokerAgain();
+  EXPECT_EQ(leaves.Do("event 30000")["event"], "reconnected");
+  EXPECT_TRUE(WaitUntil([&] { return leaves.Do("peer-status 0 0")["enabled"] == "0"; }));
+  EXPECT_EQ(stays.Do("peer-status 0 0")["enabled"], "1");
+  EXPECT_THAT(stays.Do("read shard"), IsPattern(100));
 }
 
 TEST_F(BrokerRestart, IsWaitedThroughByAnAttach) {

@@ -69,6 +69,21 @@ void NodeTest::TellBroker(const PodRecord& pod) {
   Required(node_->SetPods(pods_));
 }
 
+void NodeTest::Annotate(const RemoteParty& party, const std::string& annotation,
+                        const std::string& value) {
+  for (PodRecord& pod : pods_) {
+    if (pod.uid != party.pod().uid) continue;
+    pod.annotations.erase(annotation);
+    if (!value.empty()) pod.annotations[annotation] = value;
+  }
+  Required(node_->SetPods(pods_));
+}
+
+void NodeTest::DeletePod(const PodRecord& pod) {
+  std::erase_if(pods_, [&](const PodRecord& known) { return known.uid == pod.uid; });
+  Required(node_->SetPods(pods_));
+}
+
 RemoteParty NodeTest::Start(const PodRecord& pod, int device,
                             const ContainerNamespaces& namespaces) {
   RemoteParty party(pod, Required(node_->Run(pod, Allocation(device), {"npu-ipc-party"},
@@ -78,15 +93,19 @@ RemoteParty NodeTest::Start(const PodRecord& pod, int device,
 }
 
 RemoteParty NodeTest::StartMember(const std::string& name, const std::string& group, int device) {
-  RemoteParty party = Start(NewPod(name, group), device);
+  return StartMember(NewPod(name, group), device);
+}
+
+RemoteParty NodeTest::StartMember(const PodRecord& pod, int device) {
+  RemoteParty party = Start(pod, device);
   EXPECT_THAT(party.Do("open"), IsOk());
   return party;
 }
 
-void NodeTest::Publish(RemoteParty& exporter, const std::string& name, uint64_t first_word) {
+uint64_t NodeTest::Publish(RemoteParty& exporter, const std::string& name, uint64_t first_word) {
   EXPECT_THAT(exporter.Do("malloc " + name + " " + std::to_string(kRegionBytes)), IsOk());
   EXPECT_THAT(exporter.Do("write " + name + " " + std::to_string(first_word)), IsOk());
-  EXPECT_THAT(exporter.Do("publish " + name), IsOk());
+  return GenerationOf(exporter.Do("publish " + name));
 }
 
 nlohmann::json NodeTest::Allocation(int device) {
@@ -118,6 +137,16 @@ std::vector<std::string> NodeTest::ExportedKeys() {
 std::string NodeTest::AuditFile(const std::string& key) {
   const Result<std::string> text = ReadFile(node_->audit_directory() + "/" + key);
   return text.ok() ? *text : "";
+}
+
+std::vector<int> NodeTest::AuditedPids(const std::string& key) {
+  const std::string text = AuditFile(key);
+  std::vector<int> pids;
+  constexpr std::string_view kField = ";pid=";
+  for (size_t at = text.find(kField); at != std::string::npos; at = text.find(kField, at + 1)) {
+    pids.push_back(::atoi(text.c_str() + at + kField.size()));
+  }
+  return pids;
 }
 
 std::string NodeTest::BrokerSays(const std::string& path, const std::string& log) {

@@ -4,6 +4,7 @@
 namespace npu_ipc {
 namespace {
 
+using testing::_;
 using testing::AllOf;
 using testing::HasSubstr;
 
@@ -12,7 +13,7 @@ class RegionName : public NodeTest {};
 TEST_F(RegionName, BelongsToItsLiveExporter) {
   RemoteParty first = StartMember("first", "weights", 0);
   RemoteParty second = StartMember("second", "weights", 1);
-  Publish(first, "shard", 1);
+  const uint64_t generation = Publish(first, "shard", 1);
   EXPECT_THAT(second.Do("malloc shard 4194304"), IsOk());
   EXPECT_THAT(
       second.Do("publish shard"),
@@ -21,7 +22,7 @@ TEST_F(RegionName, BelongsToItsLiveExporter) {
                                                       std::to_string(first.host_pid()) + ")"))));
 
   EXPECT_THAT(first.Do("withdraw shard 0"), IsOk());
-  EXPECT_EQ(second.Do("publish shard")["generation"], "2");
+  EXPECT_EQ(GenerationOf(second.Do("publish shard")), generation + 1);
 }
 
 TEST_F(RegionName, ThatNobodyPublishesIsWaitedForAsLongAsAsked) {
@@ -48,6 +49,28 @@ TEST_F(RegionName, ThatIsPublishedMeanwhileWakesWhoWaits) {
   EXPECT_EQ(attached["exporter_host_pid"], std::to_string(exporter.host_pid()));
   EXPECT_THAT(importer.Do("read shard"), IsPattern(7));
   EXPECT_TRUE(MetricBecomes("npu_ipc_broker_waiting_attaches", 0));
+}
+
+TEST_F(RegionName, OfEachRankIsItsOwn) {
+  std::vector<RemoteParty> ranks;
+  for (int rank = 0; rank < 3; ++rank) {
+    ranks.push_back(StartMember("rank-" + std::to_string(rank), "world", rank));
+  }
+  for (int rank = 0; rank < 3; ++rank) {
+    const std::string name = "rank-" + std::to_string((rank + 2) % 3);
+    EXPECT_THAT(ranks[rank].Do("attach " + name + " 0"), IsRefused("NPU_IPC_NOT_FOUND", _));
+  }
+  for (int rank = 0; rank < 3; ++rank) {
+    Publish(ranks[rank], "rank-" + std::to_string(rank), 100U * rank);
+  }
+  for (int rank = 0; rank < 3; ++rank) {
+    const int left = (rank + 2) % 3;
+    const std::string name = "rank-" + std::to_string(left);
+    const Answer attached = ranks[rank].Do("attach " + name + " 10000");
+    EXPECT_THAT(attached, IsOk());
+    EXPECT_EQ(attached["exporter"], "team-a/" + name);
+    EXPECT_THAT(ranks[rank].Do("read " + name), IsPattern(100U * left));
+  }
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "tests/integration/remote_party.h"
 
 #include <signal.h>
+#include <stdlib.h>
 
 #include <filesystem>
 #include <utility>
@@ -24,6 +25,11 @@ std::string Answer::operator[](const char* key) const {
 }
 
 void PrintTo(const Answer& answer, std::ostream* out) { *out << "'" << answer.line << "'"; }
+
+uint64_t GenerationOf(const Answer& answer) {
+  EXPECT_TRUE(answer.ok()) << answer.line;
+  return ::strtoull(answer["generation"].c_str(), nullptr, 10);
+}
 
 RemoteParty::RemoteParty(PodRecord pod, std::unique_ptr<Container> container)
     : pod_(std::move(pod)), container_(std::move(container)) {}

@@ -21,6 +21,9 @@ struct Answer {
 };
 void PrintTo(const Answer& answer, std::ostream* out);
 
+// Of a region or a mapping; 0 after a failed expectation.
+uint64_t GenerationOf(const Answer& answer);
+
 MATCHER(IsOk, "") { return arg.ok(); }
 // Refused with that status, in words that match `words`.
 MATCHER_P2(IsRefused, status, words, "") {

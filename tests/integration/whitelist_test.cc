@@ -1,6 +1,4 @@
 // The driver's own record of who may import.
-#include <vector>
-
 #include "tests/integration/node_test.h"
 
 namespace npu_ipc {
@@ -14,19 +12,7 @@ using testing::UnorderedElementsAre;
 
 constexpr char kNotAdmitted[] = "507899";
 
-class Whitelist : public NodeTest {
- protected:
-  // Every number after "pid=" in the key's file: the creator's first, then those listed.
-  std::vector<int> Pids(const std::string& key) {
-    const std::string text = AuditFile(key);
-    std::vector<int> pids;
-    constexpr std::string_view kField = ";pid=";
-    for (size_t at = text.find(kField); at != std::string::npos; at = text.find(kField, at + 1)) {
-      pids.push_back(std::atoi(text.c_str() + at + kField.size()));
-    }
-    return pids;
-  }
-};
+class Whitelist : public NodeTest {};
 
 TEST_F(Whitelist, HasExactlyTheProcessesThatAttached) {
   RemoteParty exporter = StartMember("exporter", "weights:exporter", 0);
@@ -35,12 +21,12 @@ TEST_F(Whitelist, HasExactlyTheProcessesThatAttached) {
   Publish(exporter, "shard", 100);
   ASSERT_THAT(ExportedKeys(), SizeIs(1));
   const std::string key = ExportedKeys().front();
-  EXPECT_THAT(Pids(key), ElementsAre(exporter.host_pid())) << "nobody ahead of an attach";
+  EXPECT_THAT(AuditedPids(key), ElementsAre(exporter.host_pid())) << "nobody ahead of an attach";
 
   EXPECT_THAT(first.Do("attach shard 10000"), IsOk());
-  EXPECT_THAT(Pids(key), ElementsAre(exporter.host_pid(), first.host_pid()));
+  EXPECT_THAT(AuditedPids(key), ElementsAre(exporter.host_pid(), first.host_pid()));
   EXPECT_THAT(second.Do("attach shard 10000"), IsOk());
-  EXPECT_THAT(Pids(key),
+  EXPECT_THAT(AuditedPids(key),
               UnorderedElementsAre(exporter.host_pid(), first.host_pid(), second.host_pid()));
 
   EXPECT_THAT(first.Do("detach shard"), IsOk());
@@ -66,7 +52,7 @@ TEST_F(Whitelist, StopsWhoeverElseHasTheKey) {
   ASSERT_TRUE(neighbour->WriteLine("import-key " + key).ok());
   EXPECT_THAT(Answer{neighbour->ReadLine().value()}, IsRefused(kNotAdmitted, _));
 
-  EXPECT_THAT(Pids(key), ElementsAre(exporter.host_pid(), importer.host_pid()));
+  EXPECT_THAT(AuditedPids(key), ElementsAre(exporter.host_pid(), importer.host_pid()));
   EXPECT_THAT(importer.Do("read shard"), IsPattern(100));
 }
 

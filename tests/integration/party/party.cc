@@ -30,6 +30,10 @@ const char* EventName(npu_ipc_event_type type) {
       return "region-lost";
     case NPU_IPC_EVENT_DISCONNECTED:
       return "disconnected";
+    case NPU_IPC_EVENT_ROTATED:
+      return "rotated";
+    case NPU_IPC_EVENT_RECONNECTED:
+      return "reconnected";
   }
   return "unknown";
 }
@@ -44,6 +48,8 @@ const char* StateName(npu_ipc_mapping_state state) {
       return "exporter-gone";
     case NPU_IPC_MAPPING_REVOKED:
       return "revoked";
+    case NPU_IPC_MAPPING_ROTATED:
+      return "rotated";
   }
   return "unknown";
 }
@@ -68,9 +74,10 @@ const std::vector<Party::Entry>& Party::Commands() {
   static const auto* const commands = new std::vector<Entry>{
       {"open [SOCKET]", &Party::Open},
       {"whoami", &Party::WhoAmI},
-      {"publish BLOCK", &Party::Publish},
+      {"publish BLOCK [GROUP]", &Party::Publish},
       {"withdraw REGION DRAIN_MS [force]", &Party::Withdraw},
-      {"attach REGION WAIT_MS", &Party::Attach},
+      {"attach REGION WAIT_MS [GROUP]", &Party::Attach},
+      {"region REGION", &Party::RegionInfo},
       {"info NAME", &Party::Info},
       {"detach REGION", &Party::Detach},
       {"event WAIT_MS", &Party::NextEvent},
@@ -135,16 +142,25 @@ std::string Party::WhoAmI(const Words&) {
 
 std::string Party::Publish(const Words& words) {
   const Block block = Memory(words[1]);
+  npu_ipc_publish_options options = {};
+  options.struct_bytes = sizeof(options);
+  options.group = words.size() > 2 ? words[2].c_str() : nullptr;
   npu_ipc_region* region = nullptr;
   const npu_ipc_status status =
-      npu_ipc_publish(client_, words[1].c_str(), block.address, block.bytes, nullptr, &region);
+      npu_ipc_publish(client_, words[1].c_str(), block.address, block.bytes, &options, &region);
   if (status != NPU_IPC_OK) return Failed(status);
   regions_[words[1]] = region;
+  return RegionInfo(words);
+}
+
+std::string Party::RegionInfo(const Words& words) {
   npu_ipc_region_info info = {};
   info.struct_bytes = sizeof(info);
-  npu_ipc_region_get_info(region, &info);
-  return Ok(
-      {{"generation", std::to_string(info.generation)}, {"device", std::to_string(info.device)}});
+  const npu_ipc_status status = npu_ipc_region_get_info(regions_[words[1]], &info);
+  if (status != NPU_IPC_OK) return Failed(status);
+  return Ok({{"generation", std::to_string(info.generation)},
+             {"device", std::to_string(info.device)},
+             {"withdrawn", info.withdrawn != 0 ? "yes" : "no"}});
 }
 
 std::string Party::Withdraw(const Words& words) {
@@ -159,6 +175,7 @@ std::string Party::Attach(const Words& words) {
   npu_ipc_attach_options options = {};
   options.struct_bytes = sizeof(options);
   options.wait_ms = Number(words[2]);
+  options.group = words.size() > 3 ? words[3].c_str() : nullptr;
   npu_ipc_mapping* mapping = nullptr;
   const npu_ipc_status status = npu_ipc_attach(client_, words[1].c_str(), &options, &mapping);
   if (status != NPU_IPC_OK) return Failed(status);

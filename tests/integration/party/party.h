@@ -39,6 +39,7 @@ class Party {
   std::string Open(const Words& words);
   std::string WhoAmI(const Words& words);
   std::string Publish(const Words& words);
+  std::string RegionInfo(const Words& words);
   std::string Withdraw(const Words& words);
   std::string Attach(const Words& words);
   std::string Info(const Words& words);

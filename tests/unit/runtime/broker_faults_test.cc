@@ -12,11 +12,8 @@ TEST_F(BrokerFaultsTest, ADisconnectIsToldAndMappingsGoOn) {
   npu_ipc_region* const region = Publish("r", 5);
   npu_ipc_mapping* const mapping = Attach("m", 50);
   connection_->Close();
-  const npu_ipc_event first = NextEvent();
-  EXPECT_EQ(first.type, NPU_IPC_EVENT_REGION_LOST);
-  EXPECT_EQ(first.region, region);
   EXPECT_EQ(NextEvent().type, NPU_IPC_EVENT_DISCONNECTED);
-  EXPECT_EQ(Info(region).withdrawn, 1);
+  EXPECT_EQ(Info(region).withdrawn, 0) << "the next broker is told of it";
   EXPECT_EQ(Info(mapping).state, NPU_IPC_MAPPING_LIVE);
   EXPECT_EQ(FakeVendor::Get().exported().size(), 1u);
   // The program can go on without any broker.
@@ -24,15 +21,15 @@ TEST_F(BrokerFaultsTest, ADisconnectIsToldAndMappingsGoOn) {
   EXPECT_TRUE(FakeVendor::Get().imported().empty());
 }
 
-TEST_F(BrokerFaultsTest, ALostRegionIsNotClosedUnderItsImportersUnlessForced) {
-  Open();
+TEST_F(BrokerFaultsTest, ARegionIsNotClosedUnderItsImportersWithoutABrokerUnlessForced) {
+  Open(/*timeout_ms=*/500);
   npu_ipc_region* const region = Publish("r", 5);
+  broker_.Stop();
   connection_->Close();
-  EXPECT_EQ(NextEvent().type, NPU_IPC_EVENT_REGION_LOST);
-  EXPECT_EQ(npu_ipc_withdraw(region, 1000, 0), NPU_IPC_DISCONNECTED);
+  EXPECT_EQ(npu_ipc_withdraw(region, 1, 0), NPU_IPC_DISCONNECTED);
   EXPECT_THAT(LastError(), HasSubstr("force"));
   EXPECT_EQ(FakeVendor::Get().exported().size(), 1u);
-  EXPECT_EQ(npu_ipc_withdraw(region, 1000, 1), NPU_IPC_OK);
+  EXPECT_EQ(npu_ipc_withdraw(region, 1, 1), NPU_IPC_OK);
   EXPECT_TRUE(FakeVendor::Get().exported().empty());
 }
 
@@ -41,11 +38,11 @@ TEST_F(BrokerFaultsTest, PublishAgainAfterALossUsesTheSameKey) {
   npu_ipc_region* const lost = Publish("r", 5);
   const std::string key = PublishedKey();
   connection_->Close();
-  EXPECT_EQ(NextEvent().type, NPU_IPC_EVENT_REGION_LOST);
+  connection_ = broker_.Accept();
+  connection_->Welcome(/*speaks_minor=*/0);
+  EXPECT_EQ(NextEventBesides(NPU_IPC_EVENT_DISCONNECTED).type, NPU_IPC_EVENT_REGION_LOST);
   npu_ipc_region* region = nullptr;
   auto published = PublishLater("r", &region);
-  connection_ = broker_.Accept();
-  connection_->Welcome();
   const auto request = connection_->Receive<wire::Publish>(wire::MessageType::kPublish);
   EXPECT_EQ(reinterpret_cast<const char*>(request.handle), key);
   connection_->Send(wire::Published{{}, 5, 2}, wire::MessageType::kPublished,
@@ -67,7 +64,7 @@ TEST_F(BrokerFaultsTest, ACallOutlastsABrokersRestart) {
   connection_->Close();
   broker_.Listen();
   connection_ = broker_.Accept();
-  connection_->Welcome();
+  connection_->Welcome(/*speaks_minor=*/0);
   const auto request = connection_->Receive<wire::Attach>(wire::MessageType::kAttach);
   EXPECT_STREQ(request.name, "r");
   connection_->Send(MakeGrant(50), wire::MessageType::kGrant, request.header.request_id);
@@ -88,14 +85,14 @@ TEST_F(BrokerFaultsTest, ABrokerThatStaysAwayIsNotWaitedForLongerThanAllowed) {
   EXPECT_THAT(LastError(), HasSubstr(broker_.path()));
 }
 
-TEST_F(BrokerFaultsTest, ADetachAfterARestartIsNotToldToTheNewBroker) {
+TEST_F(BrokerFaultsTest, ADetachAfterARestartIsNotToldToABrokerThatDoesNotKnowTheMapping) {
   Open();
   npu_ipc_mapping* const old = Attach("r", 50);
   connection_->Close();
   npu_ipc_mapping* mapping = nullptr;
   auto attached = AttachLater("r", &mapping);
   connection_ = broker_.Accept();
-  connection_->Welcome();
+  connection_->Welcome(/*speaks_minor=*/0);
   const auto request = connection_->Receive<wire::Attach>(wire::MessageType::kAttach);
   connection_->Send(MakeGrant(50), wire::MessageType::kGrant, request.header.request_id);
   connection_->Receive<wire::Imported>(wire::MessageType::kImported);
@@ -112,7 +109,7 @@ TEST_F(BrokerFaultsTest, ReconnectMeansReconnect) {
   auto request = connection_->Receive<wire::Attach>(wire::MessageType::kAttach);
   connection_->Refuse(request.header.request_id, wire::Status::kReconnect, "open your own");
   connection_ = broker_.Accept();
-  connection_->Welcome();
+  connection_->Welcome(/*speaks_minor=*/0);
   request = connection_->Receive<wire::Attach>(wire::MessageType::kAttach);
   connection_->Send(MakeGrant(50), wire::MessageType::kGrant, request.header.request_id);
   connection_->Receive<wire::Imported>(wire::MessageType::kImported);

@@ -131,6 +131,12 @@ class ClientTest : public ::testing::Test {
     EXPECT_EQ(npu_ipc_next_event(client_, kDeadlineMilliseconds, &event), NPU_IPC_OK);
     return event;
   }
+  // The next that is of another type.
+  npu_ipc_event NextEventBesides(npu_ipc_event_type type) {
+    npu_ipc_event event = NextEvent();
+    while (event.type == type) event = NextEvent();
+    return event;
+  }
   npu_ipc_mapping_info Info(npu_ipc_mapping* mapping) {
     npu_ipc_mapping_info info = {};
     info.struct_bytes = sizeof(info);

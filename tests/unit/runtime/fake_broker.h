@@ -54,13 +54,20 @@ class BrokerConnection {
     return received > 0 ? static_cast<size_t>(received) : 0;
   }
 
+  // The next message, which must say that the library has told all that it holds.
+  void ReceiveReclaimDone() { Receive<wire::ReclaimDone>(wire::MessageType::kReclaimDone); }
+
   // Sends `message` with a header of its type and `request_id`.
   template <class T>
   void Send(T message, wire::MessageType type, uint64_t request_id) {
-    message.header = {wire::kVersionMajor, wire::MinorOf(type), type, sizeof(T), 0, request_id};
+    const uint32_t speaks = type == wire::MessageType::kWelcome ? wire::kVersionMinor : 0;
+    message.header = {wire::kVersionMajor, wire::MinorOf(type), type, sizeof(T), speaks,
+                      request_id};
     SendRaw(&message, sizeof(message));
   }
   void SendRaw(const void* data, size_t bytes) {
+    pollfd entry = {fd_.get(), POLLOUT, 0};
+    ::poll(&entry, 1, kDeadlineMilliseconds);
     EXPECT_EQ(::send(fd_.get(), data, bytes, MSG_NOSIGNAL), static_cast<ssize_t>(bytes));
   }
   void Refuse(uint64_t request_id, wire::Status status, const std::string& reason,
@@ -72,8 +79,8 @@ class BrokerConnection {
     Send(refused, wire::MessageType::kRefused, request_id);
   }
 
-  // Answers the Hello that must be next.
-  wire::Hello Welcome() {
+  // Answers the Hello that must be next, as a broker that speaks that minor version.
+  wire::Hello Welcome(uint32_t speaks_minor = wire::kVersionMinor) {
     const auto hello = Receive<wire::Hello>(wire::MessageType::kHello);
     wire::Welcome welcome = {};
     welcome.host_pid = 4242;
@@ -85,7 +92,10 @@ class BrokerConnection {
     strcpy(welcome.container_name, "main");
     strcpy(welcome.groups, "weights:both");
     strcpy(welcome.broker_version, "test");
-    Send(welcome, wire::MessageType::kWelcome, hello.header.request_id);
+    welcome.header = {
+        wire::kVersionMajor,    0, wire::MessageType::kWelcome, sizeof(welcome), speaks_minor,
+        hello.header.request_id};
+    SendRaw(&welcome, sizeof(welcome));
     return hello;
   }
 

@@ -32,6 +32,8 @@ void FakeVendor::Reset() {
   last_whitelisting_context = nullptr;
   block_whitelisting = false;
   whitelisting_blocked = false;
+  blocked_call.clear();
+  blocked = false;
   SetThreadContext(kContext);
 }
 
@@ -84,6 +86,30 @@ void FakeVendor::UnblockWhitelisting() {
   std::lock_guard<std::mutex> lock(mutex);
   block_whitelisting = false;
   changed.notify_all();
+}
+
+void FakeVendor::Block(const std::string& call) {
+  std::lock_guard<std::mutex> lock(mutex);
+  blocked_call = call;
+}
+
+void FakeVendor::WaitUntilBlocked() {
+  std::unique_lock<std::mutex> lock(mutex);
+  changed.wait(lock, [this] { return blocked; });
+}
+
+void FakeVendor::Unblock() {
+  std::lock_guard<std::mutex> lock(mutex);
+  blocked_call.clear();
+  changed.notify_all();
+}
+
+void FakeVendor::Linger(const std::string& call, std::unique_lock<std::mutex>* lock) {
+  if (blocked_call != call) return;
+  blocked = true;
+  changed.notify_all();
+  changed.wait(*lock, [this, &call] { return blocked_call != call; });
+  blocked = false;
 }
 
 int FakeVendor::Enter(const std::string& call) {
@@ -146,8 +172,10 @@ int aclrtDeviceGetBareTgid(int32_t* pid) {
 
 int aclrtIpcMemGetExportKey(void* pointer, size_t, char* key, size_t key_bytes, uint64_t flags) {
   FakeVendor& vendor = FakeVendor::Get();
-  std::lock_guard<std::mutex> lock(vendor.mutex);
+  std::unique_lock<std::mutex> lock(vendor.mutex);
+  vendor.Linger("aclrtIpcMemGetExportKey", &lock);
   if (const int code = vendor.Enter("aclrtIpcMemGetExportKey"); code != 0) return code;
+  if (npu_ipc::test::thread_context == nullptr) return kContextNull;
   if (key_bytes != 65 || flags != 0) return 107000;
   snprintf(key, key_bytes, "%064d", vendor.next_key++);
   vendor.exports[key] = pointer;
@@ -170,7 +198,8 @@ int aclrtIpcMemSetImportPid(const char* key, int32_t* pids, size_t count) {
 
 int aclrtIpcMemImportByKey(void** pointer, const char* key, uint64_t flags) {
   FakeVendor& vendor = FakeVendor::Get();
-  std::lock_guard<std::mutex> lock(vendor.mutex);
+  std::unique_lock<std::mutex> lock(vendor.mutex);
+  vendor.Linger("aclrtIpcMemImportByKey", &lock);
   if (const int code = vendor.Enter("aclrtIpcMemImportByKey"); code != 0) return code;
   if (flags != 0) return 107000;
   ++vendor.imports[key];

@@ -36,8 +36,14 @@ class FakeVendor {
   void WaitUntilWhitelistingBlocks();
   void UnblockWhitelisting();
 
+  // The same for aclrtIpcMemGetExportKey and aclrtIpcMemImportByKey.
+  void Block(const std::string& call);
+  void WaitUntilBlocked();
+  void Unblock();
+
   // Implementation of the vendor's functions.
   int Enter(const std::string& call);
+  void Linger(const std::string& call, std::unique_lock<std::mutex>* lock);
   std::mutex mutex;
   std::condition_variable changed;
   std::map<std::string, int> failures;
@@ -50,6 +56,8 @@ class FakeVendor {
   int next_key = 1;
   bool block_whitelisting = false;
   bool whitelisting_blocked = false;
+  std::string blocked_call;
+  bool blocked = false;
 };
 
 // The calling thread's context; null: it has none.

@@ -262,13 +262,13 @@ TEST_F(GuestTest, AHostThatClosesEverythingLosesOnlyTheConnection) {
   for (const int fd : ours) ::close(fd);
   EXPECT_TRUE(connection_->Ended());
   EXPECT_TRUE(WaitForThreads(0));
-  EXPECT_EQ(NextEvent().type, NPU_IPC_EVENT_REGION_LOST);
+  EXPECT_EQ(NextEvent().type, NPU_IPC_EVENT_DISCONNECTED);
   // The next call starts anew.
   connection_.reset();
   npu_ipc_mapping* mapping = nullptr;
   auto attached = AttachLater("m", &mapping);
   connection_ = broker_.Accept();
-  connection_->Welcome();
+  connection_->Welcome(/*speaks_minor=*/0);
   const auto request = connection_->Receive<wire::Attach>(wire::MessageType::kAttach);
   connection_->Send(MakeGrant(50), wire::MessageType::kGrant, request.header.request_id);
   connection_->Receive<wire::Imported>(wire::MessageType::kImported);

@@ -354,6 +354,8 @@ TEST_F(PublishTest, CloseWithdrawsWhatIsLeft) {
     const auto withdraw = connection_->Receive<wire::Withdraw>(wire::MessageType::kWithdraw);
     EXPECT_EQ(withdraw.region_id, region_id);
     EXPECT_EQ(withdraw.drain_milliseconds, 0u);
+    const auto closed = connection_->Receive<wire::Closed>(wire::MessageType::kClosed);
+    EXPECT_EQ(closed.region_id, region_id);
   }
   EXPECT_TRUE(connection_->Ended());
   EXPECT_TRUE(FakeVendor::Get().exported().empty());

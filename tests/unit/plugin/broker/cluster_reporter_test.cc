@@ -61,13 +61,24 @@ TEST_F(ClusterReporterTest, SaysNothingOfTheNodeBeforeItIsKnown) {
 TEST(RefusalEvent, IsOfWhatTheAnnotationsAreTheReasonOfAlone) {
   using wire::Status;
   for (const Status status : {Status::kNoGroup, Status::kBadAnnotation, Status::kNotInGroup,
-                              Status::kRoleDenied, Status::kUnsupported}) {
+                              Status::kRoleDenied, Status::kUnsupported, Status::kPolicyDenied,
+                              Status::kNamespaceDenied, Status::kQuotaExceeded}) {
     EXPECT_TRUE(RefusalEvent({}, {status, "why"}).has_value()) << StatusName(status);
   }
   for (const Status status : {Status::kMalformed, Status::kTimedOut, Status::kReconnect,
                               Status::kShuttingDown, Status::kNameTaken, Status::kLimit}) {
     EXPECT_FALSE(RefusalEvent({}, {status, "why"}).has_value()) << StatusName(status);
   }
+}
+
+TEST(RevocationEvent, SaysWhatTheNextRequestWouldBeRefusedWith) {
+  pods::Pod pod;
+  pod.uid = "u";
+  pod.pod_namespace = "team";
+  pod.name = "importer";
+  const cluster::Event event = RevocationEvent(pod, {wire::Status::kNotInGroup, "why"});
+  EXPECT_EQ(event.reason, "ShareRevoked");
+  EXPECT_EQ(event.message, "not_in_group: why");
 }
 
 TEST_F(ClusterReporterTest, LabelsTheNodeAndTellsOfEachChangeOfHealth) {

@@ -41,7 +41,8 @@ class MemberTest : public testing::Test {
   }
 
   FakePodDirectory directory_;
-  Member member_{directory_, "u"};
+  pods::ClusterPolicy cluster_;
+  Member member_{directory_, cluster_, "u"};
 };
 
 TEST_F(MemberTest, FollowsThePodAsTheDirectoryHasIt) {
@@ -53,8 +54,6 @@ TEST_F(MemberTest, FollowsThePodAsTheDirectoryHasIt) {
   EXPECT_EQ(ResolveRefused("").status, wire::Status::kNoGroup);
   directory_.Set("weights:nonsense");
   EXPECT_EQ(ResolveRefused("").status, wire::Status::kBadAnnotation);
-  directory_.Set("other/weights");
-  EXPECT_EQ(ResolveRefused("").status, wire::Status::kUnsupported);
   directory_.Clear();
   EXPECT_EQ(ResolveRefused("").status, wire::Status::kUnknownPod);
 }

@@ -222,5 +222,17 @@ TEST(StatusName, HasAWordForEach) {
   EXPECT_EQ(StatusName(static_cast<Status>(-5)), "internal");
 }
 
+TEST(NewRefused, TellsWhoSpeaks1_0WhatItKnows) {
+  using wire::Status;
+  for (int32_t value = 1; value <= static_cast<int32_t>(wire::kLastStatus); ++value) {
+    const auto status = static_cast<Status>(value);
+    EXPECT_EQ(NewRefused(1, {status, "why"}, 1).status, status);
+    EXPECT_LE(NewRefused(1, {status, "why"}, 0).status, Status::kInternal);
+  }
+  EXPECT_EQ(NewRefused(1, {Status::kPolicyDenied, ""}, 0).status, Status::kRoleDenied);
+  EXPECT_EQ(NewRefused(1, {Status::kNamespaceDenied, ""}, 0).status, Status::kNotInGroup);
+  EXPECT_EQ(NewRefused(1, {Status::kQuotaExceeded, ""}, 0).status, Status::kLimit);
+}
+
 }  // namespace
 }  // namespace npu_ipc::broker

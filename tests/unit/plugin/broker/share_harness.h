@@ -34,6 +34,32 @@ class FakeShareContext final : public ShareContext {
     sent[client].emplace_back(first, first + bytes);
   }
   bool ProcessAlive(ClientId client) override { return !dead.contains(client); }
+  bool ProcessRuns(const ProcessKey& process) override { return !ended.contains(process.pid); }
+  std::optional<Refusal> CheckShare(const std::string& exporter, const std::string& importer,
+                                    const GroupKey&) override {
+    if (denied.contains({exporter, importer}) || gone.contains(exporter) ||
+        gone.contains(importer)) {
+      return Refusal{wire::Status::kNamespaceDenied, "no leave"};
+    }
+    return std::nullopt;
+  }
+  std::optional<Refusal> CheckExport(const std::string&, uint64_t bytes,
+                                     const pods::ExportUsage& of_pod,
+                                     const pods::ExportUsage& of_node) override {
+    usage = of_pod;
+    node_usage = of_node;
+    if (of_pod.bytes + bytes > max_bytes) return Refusal{wire::Status::kQuotaExceeded, "too much"};
+    return std::nullopt;
+  }
+  std::optional<pods::RevokeMode> RevokeModeOf(const std::string& pod) override {
+    if (gone.contains(pod)) return std::nullopt;
+    return rotating.contains(pod) ? pods::RevokeMode::kRotate : pods::RevokeMode::kNotify;
+  }
+  std::optional<ProcessKey> FindProcess(pid_t pid, const std::string& pod_uid) override {
+    const auto found = processes.find(pid);
+    if (found == processes.end() || pod_uid != "uid-" + std::to_string(pid)) return std::nullopt;
+    return ProcessKey{pid, found->second};
+  }
   std::optional<Refusal> CheckRight(ClientId client, const GroupKey&, ShareRight right) override {
     if (no_export.contains(client) && right == ShareRight::kExport) {
       return Refusal{wire::Status::kRoleDenied, "no exporter"};
@@ -53,6 +79,9 @@ class FakeShareContext final : public ShareContext {
   void OnRefused(ClientId client, const Refusal& refusal) override {
     refused[client].push_back(refusal.status);
   }
+  void OnRevoked(ClientId client, const Refusal& reason) override {
+    revoked[client].push_back(reason.status);
+  }
   void Forget(ClientId client) override { forgotten.insert(client); }
 
   struct Claim {
@@ -67,24 +96,36 @@ class FakeShareContext final : public ShareContext {
   std::optional<std::string> contradiction;
   device_view::NodeState node;
   std::set<ClientId> dead;
+  std::map<pid_t, uint64_t> processes;  // start times of those that live, by pid
   std::set<ClientId> no_export;
   std::set<ClientId> no_import;
   std::set<ClientId> forgotten;
+  std::set<pid_t> ended;                                 // processes
+  std::set<std::pair<std::string, std::string>> denied;  // exporter's pod, importer's
+  std::set<std::string> gone;                            // pods
+  std::set<std::string> rotating;                        // pods that want `revoke: rotate`
+  uint64_t max_bytes = UINT64_MAX;                       // of any pod
+  pods::ExportUsage usage;                               // that the last publish met
+  pods::ExportUsage node_usage;
+  std::map<ClientId, std::vector<wire::Status>> revoked;
   std::map<ClientId, std::vector<wire::Status>> refused;
 };
 
 class ShareRegistryTest : public testing::Test {
  protected:
-  explicit ShareRegistryTest(const ShareLimits& limits = {})
-      : registry_(clock_, limits, context_, metrics_) {}
+  explicit ShareRegistryTest(const ShareLimits& limits = {}, uint64_t generation_floor = 0)
+      : registry_(clock_, limits, context_, metrics_, generation_floor) {}
 
   // A process of a pod of its own.
   ClientId AddProcess(pid_t pid, uint64_t start_time = 1) {
+    context_.processes[pid] = start_time;
     ClientInfo info;
     info.process = {pid, start_time};
     info.pod_namespace = "team";
     info.pod_name = "pod-" + std::to_string(pid);
     info.pod_uid = "uid-" + std::to_string(pid);
+    info.pod_cgroup_uid = info.pod_uid;
+    info.speaks_minor = wire::kVersionMinor;
     info.container_id = "container";
     return registry_.AddClient(info);
   }

@@ -82,8 +82,7 @@ TEST_F(PublishTest, IsHeldAgainstTheDriversRecords) {
 class LimitedTest : public ShareRegistryTest {
  protected:
   LimitedTest()
-      : ShareRegistryTest(
-            {.regions = 2, .pending_requests = 2, .grants = 3, .asked = 2, .whitelist = 2}) {}
+      : ShareRegistryTest({.regions = 2, .pending_requests = 2, .grants = 3, .asked = 2}) {}
 };
 
 TEST_F(LimitedTest, RegionsOfAProcessOverAllItsConnections) {
@@ -128,17 +127,6 @@ TEST_F(LimitedTest, MappingsOfAProcess) {
   Detach(importer, grant);
   Attach(importer, "a");
   Take<wire::Grant>(importer, MessageType::kGrant);
-}
-
-TEST_F(LimitedTest, ProcessesOnAKeysWhitelist) {
-  const ClientId exporter = AddProcess(10);
-  Publish(exporter, "a");
-  for (const pid_t pid : {20, 21}) Share(exporter, AddProcess(pid), "a");
-  const ClientId third = AddProcess(22);
-  Attach(third, "a");
-  const wire::Refused refused = TakeRefused(third);
-  EXPECT_EQ(refused.status, Status::kLimit);
-  EXPECT_THAT(refused.reason, HasSubstr("lists 2 processes"));
 }
 
 TEST_F(LimitedTest, QuestionsToAnExporterThatDoesNotAnswer) {

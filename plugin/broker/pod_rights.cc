@@ -1,0 +1,112 @@
+#include "plugin/broker/pod_rights.h"
+
+#include <utility>
+
+namespace npu_ipc::broker {
+namespace {
+
+constexpr char kAllowNamespaces[] = "npu-ipc.io/allow-namespaces";
+
+}  // namespace
+
+PodRights::PodRights(const pods::PodDirectory& directory, const pods::ClusterPolicy& cluster)
+    : directory_(directory), cluster_(cluster) {}
+
+std::shared_ptr<Member> PodRights::MemberOf(const std::string& pod_uid) {
+  std::weak_ptr<Member>& known = members_[pod_uid];
+  if (std::shared_ptr<Member> member = known.lock()) return member;
+  // The last of its processes takes the entry along.
+  std::shared_ptr<Member> member(new Member(directory_, cluster_, pod_uid),
+                                 [this, pod_uid](Member* ended) {
+                                   members_.erase(pod_uid);
+                                   delete ended;
+                                 });
+  known = member;
+  return member;
+}
+
+std::optional<Refusal> PodRights::CheckRight(Member& member, const GroupKey& group,
+                                             ShareRight right) {
+  if (auto refusal = member.CheckRight(group, right)) return refusal;
+  const std::shared_ptr<const pods::Pod> pod = member.pod();
+  if (right == ShareRight::kImport || pod->pod_namespace == group.pod_namespace) {
+    return std::nullopt;
+  }
+  return CheckGuestExport(group, *pod);
+}
+
+std::optional<Refusal> PodRights::CheckGuestExport(const GroupKey& group, const pods::Pod& guest) {
+  Refusal none{wire::Status::kNamespaceDenied,
+               "no pod of namespace " + group.pod_namespace + " on this node lets namespace " +
+                   guest.pod_namespace + " export in group '" + group.Text() + "': one needs '" +
+                   guest.pod_namespace + ":exporter' in its " + kAllowNamespaces + " annotation"};
+  const auto owners = owners_of_.find(group.pod_namespace);
+  if (owners == owners_of_.end()) return none;
+  for (const std::string& uid : owners->second) {
+    const auto side = owners_.at(uid).member->Side();
+    const auto* owner = std::get_if<pods::PodSide>(&side);
+    if (owner == nullptr) continue;
+    const auto refusal = pods::CheckLeave({group.pod_namespace, group.name}, *owner, guest,
+                                          pods::ShareAction::kExport);
+    if (!refusal) return std::nullopt;
+  }
+  return none;
+}
+
+std::optional<Refusal> PodRights::CheckShare(const std::string& exporter,
+                                             const std::string& importer, const GroupKey& group) {
+  const std::shared_ptr<Member> exporting = MemberOf(exporter);
+  const std::shared_ptr<Member> importing = MemberOf(importer);
+  const auto exporter_side = exporting->Side();
+  if (const auto* refusal = std::get_if<Refusal>(&exporter_side)) return *refusal;
+  const auto importer_side = importing->Side();
+  if (const auto* refusal = std::get_if<Refusal>(&importer_side)) return *refusal;
+  const auto refusal =
+      pods::CheckShare({group.pod_namespace, group.name}, std::get<pods::PodSide>(exporter_side),
+                       std::get<pods::PodSide>(importer_side), cluster_);
+  if (refusal) return ToRefusal(*refusal);
+  return std::nullopt;
+}
+
+std::optional<Refusal> PodRights::CheckExport(const std::string& pod_uid, uint64_t bytes,
+                                              const pods::ExportUsage& of_pod,
+                                              const pods::ExportUsage& of_node) {
+  const std::shared_ptr<Member> member = MemberOf(pod_uid);
+  const auto side = member->Side();
+  if (const auto* refusal = std::get_if<Refusal>(&side)) return *refusal;
+  const auto refusal =
+      pods::CheckExport(std::get<pods::PodSide>(side), bytes, of_pod, of_node, cluster_);
+  if (refusal) return ToRefusal(*refusal);
+  return std::nullopt;
+}
+
+std::optional<pods::RevokeMode> PodRights::RevokeModeOf(const std::string& pod_uid) {
+  const std::shared_ptr<Member> member = MemberOf(pod_uid);
+  const auto policy = member->Policy();
+  const auto* shares = std::get_if<const pods::SharePolicy*>(&policy);
+  if (shares == nullptr) return std::nullopt;
+  return (*shares)->revoke;
+}
+
+std::set<std::string> PodRights::OnPodsChanged(const std::vector<std::string>& changed_uids) {
+  std::set<std::string> namespaces;
+  for (const std::string& uid : changed_uids) {
+    const auto before = owners_.find(uid);
+    if (before != owners_.end()) {
+      const std::string name = before->second.pod_namespace;
+      namespaces.insert(name);
+      std::set<std::string>& of_namespace = owners_of_.at(name);
+      of_namespace.erase(uid);
+      if (of_namespace.empty()) owners_of_.erase(name);
+      owners_.erase(before);
+    }
+    const std::shared_ptr<const pods::Pod> pod = directory_.Find(uid);
+    if (pod == nullptr || !pod->annotations.contains(kAllowNamespaces)) continue;
+    owners_.emplace(uid, Owner{pod->pod_namespace, MemberOf(uid)});
+    owners_of_[pod->pod_namespace].insert(uid);
+    namespaces.insert(pod->pod_namespace);
+  }
+  return namespaces;
+}
+
+}  // namespace npu_ipc::broker

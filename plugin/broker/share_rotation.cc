@@ -1,0 +1,334 @@
+// ShareRegistry: keys that are closed and made anew.
+#include <spdlog/spdlog.h>
+#include <string.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "plugin/broker/share_registry.h"
+
+namespace npu_ipc::broker {
+namespace {
+
+using wire::MessageType;
+using wire::RotateReason;
+using wire::Status;
+using wire::WithdrawReason;
+
+constexpr size_t kFormerHandles = 8;
+
+uint32_t Milliseconds(Duration duration) {
+  const auto count = std::chrono::ceil<std::chrono::milliseconds>(duration).count();
+  return static_cast<uint32_t>(std::clamp<int64_t>(count, 0, UINT32_MAX - 1));
+}
+
+const char* ReasonName(RotateReason reason) {
+  switch (reason) {
+    case RotateReason::kRevoked:
+      return "revoked";
+    case RotateReason::kWhitelistFull:
+      return "whitelist full";
+    case RotateReason::kTainted:
+      return "tainted";
+  }
+  return "";
+}
+
+}  // namespace
+
+void ShareRegistry::List(ExportedKey& key, const Client& importer) {
+  const ProcessKey& process = importer.info.process;
+  Listing& listing = key.listings[process.pid];
+  if (listing.start_time_ticks == process.start_time_ticks) return;
+  if (listing.pod != nullptr && listing.pod != importer.pod) {
+    PodRecord& before = *listing.pod;
+    before.listed_on[&key].erase(process.pid);
+    if (before.listed_on[&key].empty()) before.listed_on.erase(&key);
+    DropPodIfUnused(before);
+  }
+  listing = {process.start_time_ticks, false, importer.pod};
+  importer.pod->listed_on[&key].insert(process.pid);
+}
+
+// Nobody is on its whitelist any more.
+void ShareRegistry::Unlist(ExportedKey& key) {
+  std::set<PodRecord*> pods;
+  for (const auto& [pid, listing] : key.listings) pods.insert(listing.pod);
+  key.listings.clear();
+  for (PodRecord* const pod : pods) {
+    pod->listed_on.erase(&key);
+    DropPodIfUnused(*pod);
+  }
+}
+
+// The driver lists a process on the key that was not meant: whoever has that pid may import.
+void ShareRegistry::Taint(const Region& region, pid_t pid, const char* what) {
+  const ClientInfo& exporter = Known(region.exporter).info;
+  metrics_.CountTaintedKey();
+  spdlog::warn("key tainted: its whitelist has {}: region={} name={} pid={} exporter={} pid={}",
+               what, region.id, region.name.Text(), pid, exporter.PodFullName(),
+               exporter.process.pid);
+  if (RevokeModeOf(*region.key->pod) == pods::RevokeMode::kRotate) {
+    RotateSoon(region.key, RotateReason::kTainted);
+  }
+}
+
+// A name of the key whose exporter can be asked to rotate it.
+const ShareRegistry::Region* ShareRegistry::RegionToRotate(const ExportedKey& key) const {
+  for (const RegionId id : key.regions) {
+    const Region& region = regions_.at(id);
+    const Client& exporter = clients_.at(region.exporter);
+    if (exporter.connected && exporter.info.speaks_minor >= 1) return &region;
+  }
+  return nullptr;
+}
+
+std::string ShareRegistry::DescribeKey(const ExportedKey& key) const {
+  std::string names;
+  for (const RegionId id : key.regions) {
+    names += (names.empty() ? "" : ",") + regions_.at(id).name.Text();
+  }
+  return "exporter_pid=" + std::to_string(key.process.pid) + " names=" + names;
+}
+
+std::set<GrantId> ShareRegistry::GrantsOf(const ExportedKey& key) const {
+  std::set<GrantId> grants;
+  for (const RegionId id : key.regions) {
+    const std::set<GrantId>& of_region = regions_.at(id).grants;
+    grants.insert(of_region.begin(), of_region.end());
+  }
+  return grants;
+}
+
+// Not within the call that found it out: that one is in the middle of what a rotation changes.
+void ShareRegistry::RotateSoon(const SharedKey& key, RotateReason reason) {
+  key->rotate_when_idle = false;
+  deadlines_.Add(clock_.Now(), [this, weak = std::weak_ptr<ExportedKey>(key), reason] {
+    if (const SharedKey still = weak.lock()) StartRotation(still, reason);
+    UpdateGauges();
+  });
+}
+
+void ShareRegistry::StartRotation(const SharedKey& key, RotateReason reason) {
+  key->rotate_when_idle = false;
+  if (key->rotation || key->regions.empty()) return;
+  const bool connected = std::any_of(key->regions.begin(), key->regions.end(), [this](RegionId id) {
+    return Known(regions_.at(id).exporter).connected;
+  });
+  if (connected && RegionToRotate(*key) == nullptr) {
+    metrics_.CountRotation("unsupported");
+    spdlog::warn("key not rotated, its exporter's library is too old for it: {} reason={}",
+                 DescribeKey(*key), ReasonName(reason));
+    return;
+  }
+  key->rotation.emplace();
+  key->rotation->id = next_id_++;
+  key->rotation->reason = reason;
+  ++rotating_;
+  std::set<AttachId> admitting;
+  for (const RegionId id : key->regions) {
+    const Region& region = regions_.at(id);
+    admitting.insert(region.admitting.begin(), region.admitting.end());
+    if (region.withdrawing) continue;
+    for (const GrantId grant_id : region.grants) {
+      const Grant& grant = grants_.at(grant_id);
+      if (!grant.revoked) {
+        SendWithdrawing(grant, WithdrawReason::kRotated, Milliseconds(limits_.rotate_drain));
+      }
+    }
+  }
+  for (const AttachId attach : admitting) {
+    StopAsking(attaches_.at(attach));
+    TryAttach(attach);  // waits
+  }
+  spdlog::info("key rotation begins: {} reason={} grants={} listed={}", DescribeKey(*key),
+               ReasonName(reason), key->grants, key->listings.size());
+  const Duration drain = key->grants == 0 ? Duration(0) : limits_.rotate_drain;
+  key->rotation->deadline =
+      deadlines_.Add(clock_.Now() + drain, [this, weak = std::weak_ptr<ExportedKey>(key)] {
+        if (const SharedKey still = weak.lock()) AskToRotate(still);
+        UpdateGauges();
+      });
+}
+
+// The last importer has closed before the drain time's end.
+void ShareRegistry::AskSoonIfDrained(ExportedKey& key) {
+  if (!key.rotation || key.rotation->asked != 0 || key.grants > 0) return;
+  const SharedKey shared = processes_.at(key.process).keys.at(key.handle);
+  deadlines_.Cancel(key.rotation->deadline);
+  key.rotation->deadline =
+      deadlines_.Add(clock_.Now(), [this, weak = std::weak_ptr<ExportedKey>(shared)] {
+        if (const SharedKey still = weak.lock()) AskToRotate(still);
+        UpdateGauges();
+      });
+}
+
+void ShareRegistry::AskToRotate(const SharedKey& key) {
+  const Region* const region = RegionToRotate(*key);
+  if (region == nullptr) {
+    return FailRotation(key, "exporter_gone", "the exporter has lost its connection");
+  }
+  KeyRotation& rotation = *key->rotation;
+  rotation.asked = region->exporter;
+  rotations_.emplace(rotation.id, key);
+  rotation.deadline = deadlines_.Add(
+      clock_.Now() + limits_.rotate_deadline, [this, weak = std::weak_ptr<ExportedKey>(key)] {
+        const SharedKey still = weak.lock();
+        if (still) FailRotation(still, "timed_out", "the exporter did not answer in time");
+        UpdateGauges();
+      });
+  auto message = NewMessage<wire::Rotate>(MessageType::kRotate, rotation.id);
+  message.region_id = region->id;
+  message.reason = rotation.reason;
+  message.deadline_milliseconds = Milliseconds(limits_.rotate_deadline);
+  Send(region->exporter, message);
+}
+
+void ShareRegistry::Rotated(ClientId id, const wire::Rotated& answer) {
+  const auto found = rotations_.find(answer.header.request_id);
+  if (found == rotations_.end() || found->second->rotation->asked != id) {
+    spdlog::debug("rotation that nobody waits for: region={}", answer.region_id);
+    return;
+  }
+  const SharedKey key = found->second;
+  Handle handle;
+  memcpy(handle.data(), answer.handle, handle.size());
+  if (answer.status == Status::kNotFound && IsGivenUp(*key)) {
+    EndRotation(*key, "withdrawn");
+    EraseDrained(*key);
+  } else if (answer.status != Status::kOk) {
+    // kExporterGone: the old key is closed, and there is no new one.
+    FailRotation(key, "failed",
+                 "the exporter could not (" + std::string(StatusName(answer.status)) +
+                     ", vendor code " + std::to_string(answer.vendor_code) + ")",
+                 answer.status == Status::kExporterGone);
+  } else if (processes_.at(key->process).keys.contains(handle)) {
+    FailRotation(key, "failed", "the exporter gave a key that it had before");
+  } else if (const auto contradiction = Contradiction(*key, handle)) {
+    FailRotation(key, "failed", *contradiction);
+  } else {
+    FinishRotation(key, handle);
+  }
+  UpdateGauges();
+}
+
+// Where the driver's own records say otherwise of the key that a rotation gave.
+std::optional<std::string> ShareRegistry::Contradiction(const ExportedKey& key,
+                                                        const Handle& handle) {
+  const char* const text = reinterpret_cast<const char*>(handle.data());
+  return context_.Contradiction({{text, strnlen(text, handle.size())},
+                                 key.process.pid,
+                                 regions_.at(*key.regions.begin()).device,
+                                 key.allocation_bytes});
+}
+
+void ShareRegistry::EndRotation(ExportedKey& key, std::string_view result) {
+  metrics_.CountRotation(result);
+  deadlines_.Cancel(key.rotation->deadline);
+  rotations_.erase(key.rotation->id);
+  key.rotation.reset();
+  --rotating_;
+}
+
+void ShareRegistry::FinishRotation(const SharedKey& key, const Handle& handle) {
+  const std::set<GrantId> dead = GrantsOf(*key);
+  std::map<Handle, SharedKey>& keys = processes_.at(key->process).keys;
+  key->former_handles.push_back(key->handle);
+  if (key->former_handles.size() > kFormerHandles) {
+    keys.erase(key->former_handles.front());
+    key->former_handles.erase(key->former_handles.begin());
+  }
+  key->handle = handle;
+  keys.emplace(handle, key);
+  Unlist(*key);
+  key->listed_before = 0;
+  EndRotation(*key, "ok");
+  spdlog::info("key rotated: {} ended_mappings={}", DescribeKey(*key), dead.size());
+
+  const std::set<RegionId> regions = key->regions;
+  for (const RegionId region : regions) {
+    if (Republish(region)) WakeWaiting(regions_.at(region).name);
+  }
+  // After those who wait: they may need the same peer access again.
+  LetGoOf(dead);
+  EraseDrained(*key);
+}
+
+// False where it is withdrawn, or has to be.
+bool ShareRegistry::Republish(RegionId id) {
+  Region& region = regions_.at(id);
+  if (region.withdrawing) return false;
+  if (const auto refusal =
+          context_.CheckRight(region.exporter, region.name.group, ShareRight::kExport)) {
+    Keys done_already;
+    RevokeRegion(region, *refusal, &done_already);
+    return false;
+  }
+  region.generation = generations_.Next(region.name);
+  TellExporter(region, region.generation);
+  spdlog::info("region published again: region={} name={} generation={}", region.id,
+               region.name.Text(), region.generation);
+  return true;
+}
+
+void ShareRegistry::LetGoOf(const std::set<GrantId>& grants) {
+  for (const GrantId id : grants) {
+    Grant& grant = grants_.at(id);
+    const ClientId exporter = grant.exporter;
+    if (LetGoOfRegion(grant)) {
+      SendPeerRelease(exporter, grant.exporter_device, grant.importer_device);
+    }
+  }
+}
+
+// Nobody knows who can reach the memory now: its names are given up, which whoever holds them is
+// told. With `key_closed` that much is known: nobody can.
+void ShareRegistry::FailRotation(const SharedKey& key, std::string_view result,
+                                 const std::string& reason, bool key_closed) {
+  metrics_.CountLostRegions(key->regions.size());
+  spdlog::error("key rotation failed, its regions are lost: {} reason={}", DescribeKey(*key),
+                reason);
+  EndRotation(*key, result);
+  const std::set<RegionId> regions = key->regions;
+  for (const RegionId id : regions) {
+    Region& region = regions_.at(id);
+    const bool withdrawn_before = region.withdrawing;
+    if (key_closed) {
+      CloseRegion(region, WithdrawReason::kExporterGone, 0);
+    } else if (!withdrawn_before) {
+      CloseRegion(region, WithdrawReason::kWithdrawn, 0);
+    }
+    if (!withdrawn_before) TellExporter(region, 0);
+  }
+  if (key_closed) LetGoOf(GrantsOf(*key));
+  EraseDrained(*key);
+}
+
+// Its program closes it without being asked to.
+bool ShareRegistry::IsGivenUp(const ExportedKey& key) const {
+  return key.grants == 0 && std::all_of(key.regions.begin(), key.regions.end(),
+                                        [this](RegionId id) { return regions_.at(id).given_up; });
+}
+
+void ShareRegistry::EraseDrained(const ExportedKey& key) {
+  const std::set<RegionId> regions = key.regions;
+  for (const RegionId region : regions) {
+    const ClientId exporter = regions_.at(region).exporter;
+    EraseIfDrained(region);
+    ForgetUnlessClaiming(exporter);
+  }
+}
+
+// The client has lost its connection: its answers will not come.
+void ShareRegistry::FailRotationsOf(ClientId id) {
+  Keys asked;
+  for (const RegionId region : Known(id).regions) {
+    const SharedKey& key = regions_.at(region).key;
+    if (key->rotation && key->rotation->asked == id) asked.insert(key);
+  }
+  for (const SharedKey& key : asked) {
+    FailRotation(key, "exporter_gone", "the exporter has lost its connection");
+  }
+}
+
+}  // namespace npu_ipc::broker
