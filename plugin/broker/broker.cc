@@ -268,9 +268,9 @@ void Broker::OnPodsChanged(const std::vector<std::string>& changed_uids) {
     for (const SessionId session : sessions) sessions_.at(session)->OnPodChanged();
   }
   // After all of them: a right may be of two pods.
-  const std::set<std::string> owners = rights_->OnPodsChanged(changed_uids);
-  for (const std::string& uid : changed_uids) shares_.RightsChanged(uid);
-  for (const std::string& owner_namespace : owners) shares_.GuestRightsChanged(owner_namespace);
+  const PodRights::Changes changes = rights_->OnPodsChanged(changed_uids);
+  for (const std::string& uid : changes.pods) shares_.RightsChanged(uid);
+  for (const std::string& owner : changes.owner_namespaces) shares_.GuestRightsChanged(owner);
   ArmDeadline();
 }
 
