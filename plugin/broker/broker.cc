@@ -261,6 +261,8 @@ void Broker::AcceptAll() {
 }
 
 void Broker::OnPodsChanged(const std::vector<std::string>& changed_uids) {
+  // First: whoever asks for a pod's rights before this makes its change unnoticed.
+  const PodRights::Changes changes = rights_->OnPodsChanged(changed_uids);
   UpdateReadiness();
   for (const std::string& uid : changed_uids) {
     const auto waiting = awaiting_pod_.find(uid);
@@ -269,9 +271,8 @@ void Broker::OnPodsChanged(const std::vector<std::string>& changed_uids) {
     for (const SessionId session : sessions) sessions_.at(session)->OnPodChanged();
   }
   // After all of them: a right may be of two pods.
-  const std::set<std::string> owners = rights_->OnPodsChanged(changed_uids);
-  for (const std::string& uid : changed_uids) shares_.RightsChanged(uid);
-  for (const std::string& owner_namespace : owners) shares_.GuestRightsChanged(owner_namespace);
+  for (const std::string& uid : changes.pods) shares_.RightsChanged(uid);
+  for (const std::string& owner : changes.owner_namespaces) shares_.GuestRightsChanged(owner);
   ArmDeadline();
 }
 

@@ -15,6 +15,12 @@ Refusal FromPolicy(const Status& status) {
   }
 }
 
+bool Same(const Result<pods::SharePolicy>& a, const Result<pods::SharePolicy>& b) {
+  if (a.ok() && b.ok()) return *a == *b;
+  return !a.ok() && !b.ok() && a.status().code() == b.status().code() &&
+         a.status().message() == b.status().message();
+}
+
 // What is asked for must hold: nobody is admitted on terms that nobody keeps.
 std::optional<Refusal> NotSupportedYet(const pods::Pod& pod, const pods::SharePolicy& policy) {
   if (policy.inject != pods::InjectMode::kPreload) return std::nullopt;
@@ -55,11 +61,17 @@ Member::Member(const pods::PodDirectory& directory, const pods::ClusterPolicy& c
       pod_uid_(std::move(pod_uid)),
       policy_(Status(StatusCode::kNotFound, "")) {}
 
-void Member::Refresh() {
+bool Member::Refresh() {
   std::shared_ptr<const pods::Pod> now = directory_.Find(pod_uid_);
-  if (now == pod_) return;
+  if (now == pod_) return false;
+  const bool was_known = pod_ != nullptr;
   pod_ = std::move(now);
-  if (pod_ != nullptr) policy_ = pods::ParsePolicy(*pod_);
+  Result<pods::SharePolicy> policy =
+      pod_ != nullptr ? pods::ParsePolicy(*pod_)
+                      : Result<pods::SharePolicy>(Status(StatusCode::kNotFound, ""));
+  const bool same = was_known == (pod_ != nullptr) && Same(policy, policy_);
+  policy_ = std::move(policy);
+  return !same;
 }
 
 std::shared_ptr<const pods::Pod> Member::pod() {

@@ -25,6 +25,10 @@ class Member {
   Member(const pods::PodDirectory& directory, const pods::ClusterPolicy& cluster,
          std::string pod_uid);
 
+  // Looks at the pod now. True where what it asks for is not what it was when it was looked at before,
+  // or it has come or gone: most changes of a pod are of its status.
+  bool Refresh();
+
   // nullptr where the directory does not know the pod (yet, or any more).
   std::shared_ptr<const pods::Pod> pod();
 
@@ -44,8 +48,6 @@ class Member {
   std::optional<Refusal> CheckRight(const GroupKey& group, ShareRight right);
 
  private:
-  void Refresh();
-
   const pods::PodDirectory& directory_;
   const pods::ClusterPolicy& cluster_;
   const std::string pod_uid_;

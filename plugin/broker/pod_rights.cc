@@ -88,25 +88,36 @@ std::optional<pods::RevokeMode> PodRights::RevokeModeOf(const std::string& pod_u
   return (*shares)->revoke;
 }
 
-std::set<std::string> PodRights::OnPodsChanged(const std::vector<std::string>& changed_uids) {
-  std::set<std::string> namespaces;
+PodRights::Changes PodRights::OnPodsChanged(const std::vector<std::string>& changed_uids) {
+  Changes changes;
   for (const std::string& uid : changed_uids) {
-    const auto before = owners_.find(uid);
-    if (before != owners_.end()) {
-      const std::string name = before->second.pod_namespace;
-      namespaces.insert(name);
-      std::set<std::string>& of_namespace = owners_of_.at(name);
-      of_namespace.erase(uid);
-      if (of_namespace.empty()) owners_of_.erase(name);
-      owners_.erase(before);
-    }
-    const std::shared_ptr<const pods::Pod> pod = directory_.Find(uid);
-    if (pod == nullptr || !pod->annotations.contains(kAllowNamespaces)) continue;
-    owners_.emplace(uid, Owner{pod->pod_namespace, MemberOf(uid)});
-    owners_of_[pod->pod_namespace].insert(uid);
-    namespaces.insert(pod->pod_namespace);
+    const auto known = members_.find(uid);
+    const std::shared_ptr<Member> member = known == members_.end() ? nullptr : known->second.lock();
+    // Of a pod without a process that we know, nobody remembers what it asked for.
+    if (member != nullptr && !member->Refresh()) continue;
+    changes.pods.push_back(uid);
+    UpdateOwner(uid, &changes.owner_namespaces);
   }
-  return namespaces;
+  return changes;
+}
+
+void PodRights::UpdateOwner(const std::string& uid, std::set<std::string>* changed_namespaces) {
+  const auto before = owners_.find(uid);
+  if (before != owners_.end()) {
+    const std::string name = before->second.pod_namespace;
+    changed_namespaces->insert(name);
+    std::set<std::string>& of_namespace = owners_of_.at(name);
+    of_namespace.erase(uid);
+    if (of_namespace.empty()) owners_of_.erase(name);
+    owners_.erase(before);
+  }
+  const std::shared_ptr<const pods::Pod> pod = directory_.Find(uid);
+  if (pod == nullptr || !pod->annotations.contains(kAllowNamespaces)) return;
+  const std::shared_ptr<Member> member = MemberOf(uid);
+  member->Refresh();
+  owners_.emplace(uid, Owner{pod->pod_namespace, member});
+  owners_of_[pod->pod_namespace].insert(uid);
+  changed_namespaces->insert(pod->pod_namespace);
 }
 
 }  // namespace npu_ipc::broker

@@ -46,9 +46,13 @@ class PodRights {
   // nullopt where the pod does not say any more.
   std::optional<pods::RevokeMode> RevokeModeOf(const std::string& pod_uid);
 
-  // Of every pod that appears, changes or goes. Returns the namespaces whose pods may allow others
-  // in now what they did not before, or the other way round.
-  std::set<std::string> OnPodsChanged(const std::vector<std::string>& changed_uids);
+  struct Changes {
+    std::vector<std::string> pods;  // that may do something else than before
+    std::set<std::string>
+        owner_namespaces;  // whose pods may let others in that they did not, or not any more
+  };
+  // Of every pod that appears, changes or goes.
+  Changes OnPodsChanged(const std::vector<std::string>& changed_uids);
 
  private:
   // Pods that let other namespaces into groups of theirs.
@@ -57,6 +61,7 @@ class PodRights {
     std::shared_ptr<Member> member;
   };
 
+  void UpdateOwner(const std::string& uid, std::set<std::string>* changed_namespaces);
   std::optional<Refusal> CheckGuestExport(const GroupKey& group, const pods::Pod& guest);
 
   const pods::PodDirectory& directory_;

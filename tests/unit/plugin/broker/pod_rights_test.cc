@@ -42,7 +42,9 @@ class PodRightsTest : public testing::Test {
   void Tell() {
     std::vector<pods::Pod> all;
     for (const auto& [name, pod] : pods_) all.push_back(pod);
-    changed_namespaces_ = rights_.OnPodsChanged(directory_.table.Replace(all));
+    const PodRights::Changes changes = rights_.OnPodsChanged(directory_.table.Replace(all));
+    changed_pods_ = changes.pods;
+    changed_namespaces_ = changes.owner_namespaces;
   }
   // kOk where it may.
   wire::Status Right(const std::string& pod, ShareRight right) {
@@ -61,6 +63,7 @@ class PodRightsTest : public testing::Test {
   pods::ClusterPolicy cluster_{.cross_namespace = true};
   PodRights rights_{directory_, cluster_};
   std::map<std::string, pods::Pod> pods_;
+  std::vector<std::string> changed_pods_;
   std::set<std::string> changed_namespaces_;
   std::string reason_;
 };
@@ -130,6 +133,21 @@ TEST_F(PodRightsTest, HowRightsAreTakenBackIsKnownAsLongAsThePodSaysIt) {
   EXPECT_EQ(rights_.RevokeModeOf("owner"), std::nullopt) << "it is in no group";
   DeletePod("owner");
   EXPECT_EQ(rights_.RevokeModeOf("owner"), std::nullopt);
+}
+
+TEST_F(PodRightsTest, AChangeOfThePodsStatusIsNoneOfItsRights) {
+  SetPod("team-a", "owner", {{"group", "weights"}, {"allow-namespaces", "team-b"}});
+  SetPod("team-a", "plain", {{"group", "weights"}});
+  const auto plain = rights_.MemberOf("plain");
+  plain->pod();
+  for (const char* name : {"owner", "plain"}) pods_[name].containers = {{"main", "id"}};
+  Tell();
+  EXPECT_THAT(changed_pods_, IsEmpty());
+  EXPECT_THAT(changed_namespaces_, IsEmpty());
+  SetPod("team-a", "plain", {{"group", "weights:importer"}});
+  EXPECT_THAT(changed_pods_, ElementsAre("plain"));
+  DeletePod("plain");
+  EXPECT_THAT(changed_pods_, ElementsAre("plain"));
 }
 
 TEST_F(PodRightsTest, ThePodsProcessesHaveOneMember) {
