@@ -55,7 +55,7 @@ std::shared_ptr<const Pod> FilePodDirectory::Find(const std::string& uid) const 
 }
 
 DirectoryState FilePodDirectory::state() const {
-  return {read_once_ && problem_.empty(), problem_, pods_.size()};
+  return {read_once_ && problem_.empty(), problem_, pods_.size(), read_once_};
 }
 
 void FilePodDirectory::OnChange(Listener listener) { listener_ = std::move(listener); }
