@@ -85,6 +85,18 @@ std::variant<GroupKey, Refusal> Member::Resolve(std::string_view group) {
   return ToKey(*id);
 }
 
+std::variant<GroupKey, Refusal> Member::ResolveForNew(std::string_view group) {
+  auto resolved = Resolve(group);
+  if (std::holds_alternative<Refusal>(resolved)) return resolved;
+  const pods::DirectoryState state = directory_.state();
+  if (state.synced) return resolved;
+  return Refusal{wire::Status::kUnknownPod,
+                 "pod " + pods::FullName(*pod_) +
+                     " is only known from before the broker was restarted, and nothing new is "
+                     "granted until its annotations have been read again (" +
+                     state.problem + ")"};
+}
+
 std::optional<Refusal> Member::CheckRight(const GroupKey& group, ShareRight right) {
   const auto resolved = Resolve(group.Text());
   if (const auto* refusal = std::get_if<Refusal>(&resolved)) return *refusal;

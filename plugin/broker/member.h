@@ -31,6 +31,10 @@ class Member {
   // pod is no member, or of several and none is named; else as Policy().
   std::variant<GroupKey, Refusal> Resolve(std::string_view group);
 
+  // The same, for what was not granted before: kUnknownPod too where the pod is only known from before
+  // the broker was restarted. Its annotations may have changed since.
+  std::variant<GroupKey, Refusal> ResolveForNew(std::string_view group);
+
   // Nothing where the pod may; kNotInGroup, kRoleDenied, else as Policy().
   std::optional<Refusal> CheckRight(const GroupKey& group, ShareRight right);
 

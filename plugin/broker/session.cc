@@ -193,7 +193,7 @@ void Session::SendWelcome(const pods::Pod& pod, const pods::SharePolicy& policy)
 }
 
 void Session::Handle(const wire::Publish& message) {
-  const auto group = member_->Resolve(Text(message.group));
+  const auto group = member_->ResolveForNew(Text(message.group));
   if (const auto* refusal = std::get_if<Refusal>(&group)) {
     return Refuse(message.header.request_id, *refusal);
   }
@@ -201,7 +201,7 @@ void Session::Handle(const wire::Publish& message) {
 }
 
 void Session::Handle(const wire::Attach& message) {
-  const auto group = member_->Resolve(Text(message.group));
+  const auto group = member_->ResolveForNew(Text(message.group));
   if (const auto* refusal = std::get_if<Refusal>(&group)) {
     services_.metrics.CountAttach(StatusName(refusal->status));
     return Refuse(message.header.request_id, *refusal);

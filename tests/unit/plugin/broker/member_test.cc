@@ -23,12 +23,16 @@ class FakePodDirectory final : public pods::PodDirectory {
   std::shared_ptr<const pods::Pod> Find(const std::string& uid) const override {
     return table_.Find(uid);
   }
-  pods::DirectoryState state() const override { return {false, "it is away", table_.size()}; }
+  void SetSynced() { synced_ = true; }
+  pods::DirectoryState state() const override {
+    return {false, "it is away", table_.size(), synced_};
+  }
   void OnChange(Listener) override {}
   void Refresh() override {}
 
  private:
   pods::PodTable table_;
+  bool synced_ = false;
 };
 
 class MemberTest : public testing::Test {
@@ -66,6 +70,19 @@ TEST_F(MemberTest, AnEmptyNameIsTheOnlyGroupAndElseMustBeNamed) {
   EXPECT_EQ(std::get<GroupKey>(member_.Resolve("b")), (GroupKey{"team", "b"}));
   EXPECT_EQ(ResolveRefused("c").status, wire::Status::kNotInGroup);
   EXPECT_THAT(ResolveRefused("c").reason, HasSubstr("names a, b"));
+}
+
+TEST_F(MemberTest, GetsNothingNewBeforeTheDirectoryHasReadItsSource) {
+  directory_.Set("weights");
+  const auto refused = member_.ResolveForNew("");
+  ASSERT_TRUE(std::holds_alternative<Refusal>(refused));
+  EXPECT_EQ(std::get<Refusal>(refused).status, wire::Status::kUnknownPod);
+  EXPECT_THAT(std::get<Refusal>(refused).reason, HasSubstr("(it is away)"));
+  EXPECT_EQ(member_.CheckRight({"team", "weights"}, ShareRight::kImport), std::nullopt);
+  directory_.SetSynced();
+  EXPECT_EQ(std::get<GroupKey>(member_.ResolveForNew("")), (GroupKey{"team", "weights"}));
+  directory_.Set("weights:nonsense");
+  EXPECT_EQ(std::get<Refusal>(member_.ResolveForNew("")).status, wire::Status::kBadAnnotation);
 }
 
 TEST_F(MemberTest, RolesDecide) {
