@@ -36,6 +36,7 @@ Result<std::unique_ptr<pods::PodDirectory>> OpenPodDirectory(
   if (!cluster) return NoSource();
   pods::ApiDirectoryOptions options;
   options.node_name = settings.node_name;
+  if (settings.state_directory != "off") options.state_directory = settings.state_directory;
   spdlog::info("asking for the pods: server={} source={} node={}", cluster::ServerName(*cluster),
                cluster->source, settings.node_name);
   return std::unique_ptr<pods::PodDirectory>(

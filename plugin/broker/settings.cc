@@ -89,6 +89,11 @@ void AddOptions(config::Options& options, Settings* settings) {
   options.Add("cluster.kubeconfig",
               "kubeconfig file to reach the API server with; empty: the pod's service account",
               &settings->cluster_kubeconfig);
+  options.Add(
+      "state.directory",
+      "where the pods of the API server are kept over a restart of the broker, for it alone "
+      "to read; never below a directory that containers see; 'off': nowhere",
+      &settings->state_directory);
   options.AddNodeName(&settings->node_name);
   options.Add("kubelet.devicePluginDirectory",
               "where the kubelet's registration socket is, and ours", &settings->kubelet.directory);
@@ -119,6 +124,9 @@ Status Check(const Settings& settings) {
   const Status checked = config::FirstFailure({
       CheckAbsolutePath("socket.path", settings.socket_path),
       CheckAbsolutePath("driver.recordsDirectory", settings.driver_records),
+      settings.state_directory == "off"
+          ? Status::Ok()
+          : CheckAbsolutePath("state.directory", settings.state_directory),
       kubelet::CheckResourceName("share.resourceName", settings.share_resource),
       CheckAbsolutePath("kubelet.devicePluginDirectory", settings.kubelet.directory),
       injection::CheckLibrary(settings.library),

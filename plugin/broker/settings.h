@@ -40,10 +40,11 @@ struct Settings {
   pods::ClusterPolicy policy;
   std::string http_address = ":9500";
   std::string share_resource = "npu-ipc.io/share";
-  int64_t share_ids = 4096;              // 0: the resource is not served
-  std::string cluster_enabled = "auto";  // or true, false
-  std::string cluster_kubeconfig;        // empty: the pod's service account
-  std::string node_name;                 // chooses the section of the config file, too
+  int64_t share_ids = 4096;                                // 0: the resource is not served
+  std::string cluster_enabled = "auto";                    // or true, false
+  std::string cluster_kubeconfig;                          // empty: the pod's service account
+  std::string state_directory = "/var/lib/npu-ipc/state";  // "off": nothing is kept
+  std::string node_name;  // chooses the section of the config file, too
   kubelet::KubeletSettings kubelet;
   injection::InjectedLibrary library;
   std::string device_view_socket = device_view::kDefaultSocket;

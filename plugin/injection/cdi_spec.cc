@@ -8,9 +8,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "hal/base/atomic_file.h"
 #include "hal/base/posix_error.h"
 #include "hal/base/process.h"
-#include "plugin/injection/atomic_file.h"
 
 namespace npu_ipc::injection {
 namespace {

@@ -16,10 +16,10 @@
 #include <memory>
 #include <string_view>
 
+#include "hal/base/atomic_file.h"
 #include "hal/base/fd.h"
 #include "hal/base/posix_error.h"
 #include "hal/base/process.h"
-#include "plugin/injection/atomic_file.h"
 #include "plugin/injection/sha256.h"
 
 namespace npu_ipc::injection {

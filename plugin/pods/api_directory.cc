@@ -103,13 +103,24 @@ class ApiPodDirectory::Inbox final : public cluster::ResourceSink,
 
 ApiPodDirectory::ApiPodDirectory(EventLoop& loop, cluster::ClusterConfig config,
                                  ApiDirectoryOptions options)
-    : node_name_(options.node_name), client_(std::move(config)) {
+    : loop_(loop),
+      node_name_(options.node_name),
+      save_interval_(options.save_interval),
+      client_(std::move(config)) {
+  if (!options.state_directory.empty()) {
+    checkpoint_ = std::make_unique<PodCheckpoint>(options.state_directory, node_name_);
+    pods_.Replace(checkpoint_->Load());
+  }
   inbox_ = std::make_shared<Inbox>(loop, [this](Batch batch) { Take(std::move(batch)); });
   watcher_ = std::make_unique<cluster::ResourceWatcher>(
       client_, cluster::ObjectPath{cluster::kPods, "", ""}, WatcherOptions(options), *inbox_);
 }
 
-ApiPodDirectory::~ApiPodDirectory() = default;
+ApiPodDirectory::~ApiPodDirectory() {
+  if (!save_timer_) return;
+  loop_.Cancel(*save_timer_);
+  checkpoint_->Save(pods_.All());
+}
 
 std::shared_ptr<const Pod> ApiPodDirectory::Find(const std::string& uid) const {
   return pods_.Find(uid);
@@ -141,7 +152,17 @@ void ApiPodDirectory::Take(Batch batch) {
   const std::vector<std::string> changed = pods_.Apply(std::move(batch.changes));
   problem_ = batch.state.problem;
   if (batch.whole && pods_.size() == 0) spdlog::warn("{}", NoPods());
+  if (batch.whole || !changed.empty()) SaveSoon();
   if (listener_) listener_(changed);
+}
+
+// Never what has not been heard from the API server: nothing is saved before the first list.
+void ApiPodDirectory::SaveSoon() {
+  if (checkpoint_ == nullptr || save_timer_) return;
+  save_timer_ = loop_.RunAfter(save_interval_, [this] {
+    save_timer_.reset();
+    checkpoint_->Save(pods_.All());
+  });
 }
 
 }  // namespace npu_ipc::pods

@@ -54,10 +54,11 @@ int BrokerProcessTest::RunBroker(const std::vector<std::string>& flags) {
 void BrokerProcessTest::StartBroker(const std::vector<std::string>& flags,
                                     std::vector<std::string> run_by) {
   std::vector<std::string> arguments = std::move(run_by);
-  arguments.insert(arguments.end(), {NPU_IPC_BROKER_PROGRAM, "--socket-path=" + socket_,
-                                     "--http-listen-address=127.0.0.1:0", "--log-level=trace",
-                                     "--cluster-enabled=" + cluster_enabled_,
-                                     "--device-view-socket=" + view_socket_});
+  arguments.insert(
+      arguments.end(),
+      {NPU_IPC_BROKER_PROGRAM, "--socket-path=" + socket_, "--http-listen-address=127.0.0.1:0",
+       "--log-level=trace", "--cluster-enabled=" + cluster_enabled_,
+       "--device-view-socket=" + view_socket_, "--state-directory=" + directory_.Path("state")});
   if (has_pods_file_) arguments.push_back("--pods-file=" + pods_file_);
   if (!offers_share_resource_) arguments.push_back("--share-ids=0");
   arguments.insert(arguments.end(), flags.begin(), flags.end());

@@ -1,4 +1,7 @@
 // The broker with its pods from an API server.
+#include <signal.h>
+
+#include <filesystem>
 #include <fstream>
 
 #include <nlohmann/json.hpp>
@@ -103,11 +106,40 @@ TEST_F(BrokerPodsTest, WhileTheServerIsAwayKnownPodsGoOnAndOthersAreToldWhy) {
   EXPECT_THAT(refused.reason, HasSubstr("watch pods: http://127.0.0.1:"));
 }
 
+TEST_F(BrokerPodsTest, AfterARestartItKnowsItsPodsBeforeItHasHeardTheServer) {
+  const PodRecord known = AddPod("known", "weights");
+  const PodRecord other = AddPod("other", "weights");
+  const auto member = AddProcess(known);
+  const auto stranger = AddProcess(other);
+  StartServer();
+  Put(known);
+  StartFollowing();
+  ASSERT_TRUE(WaitUntil([&] { return std::filesystem::exists(directory_.Path("state/pods")); }));
+  broker_->Signal(SIGKILL);
+  ASSERT_TRUE(broker_->Wait().ok());
+  server_.reset();
+  StartFollowing({"--pods-wait-timeout=50ms"});
+  EXPECT_THAT(Log(), HasSubstr("pods known from before the restart: pods=1"));
+  EXPECT_EQ(Get("/readyz").first, 503);
+  Greet(*member);
+  Receive<wire::Welcome>(*member, wire::MessageType::kWelcome);
+  Send(*member, Publish("rank-0"));
+  const wire::Refused refused = ReceiveRefused(*member);
+  EXPECT_EQ(refused.status, Status::kTimedOut);
+  EXPECT_THAT(refused.reason, HasSubstr("nothing new is granted until it has"));
+  Greet(*stranger);
+  EXPECT_EQ(ReceiveRefused(*stranger).status, Status::kUnknownPod);
+}
+
 TEST_F(BrokerPodsTest, NeedsOneSourceOfPods) {
   EXPECT_EQ(RunBroker({"--socket-path=" + socket_, "--http-listen-address=off",
                        "--cluster-enabled=false"}),
             2);
   EXPECT_THAT(Log(), HasSubstr("pods.file is not set, and there is no API server to ask"));
+  EXPECT_EQ(RunBroker({"--socket-path=" + socket_, "--pods-file=" + pods_file_,
+                       "--state-directory=state"}),
+            2);
+  EXPECT_THAT(Log(), HasSubstr("state.directory 'state' is not an absolute path"));
 }
 
 }  // namespace

@@ -47,6 +47,8 @@ class ApiPodDirectoryTest : public testing::Test {
   void Start() {
     ApiDirectoryOptions options;
     options.node_name = "node-1";
+    options.state_directory = state_directory_;
+    options.save_interval = std::chrono::milliseconds(1);
     options.watcher.random = [] { return 0.0; };
     options.watcher.pause = [](cluster::Canceller& canceller, Duration) {
       canceller.WaitFor(std::chrono::milliseconds(1));
@@ -82,6 +84,8 @@ class ApiPodDirectoryTest : public testing::Test {
     return RunUntil([&] { return pods_->state().problem.find(text) != std::string::npos; });
   }
 
+  const TemporaryDirectory temporary_;
+  std::string state_directory_;  // empty: no checkpoint
   FakeApiServer server_;
   cluster::ClusterConfig config_;
   std::unique_ptr<EventLoop> loop_;
@@ -313,9 +317,8 @@ TEST_F(ApiPodDirectoryTest, SaysWhatItIsNotAllowedTo) {
 }
 
 TEST_F(ApiPodDirectoryTest, FollowsATokenThatRotates) {
-  const TemporaryDirectory temporary;
   config_.token.text = cluster::Secret("");
-  config_.token.path = temporary.Path("token");
+  config_.token.path = temporary_.Path("token");
   std::ofstream(config_.token.path) << "token-1\n";
   server_.Put(PodPath("a"), PodOf("u-a", "weights"));
   StartAndFollow();
@@ -362,6 +365,67 @@ TEST_F(ApiPodDirectoryTest, WondersAboutItsNameWhereTheNodeHasNoPods) {
   EXPECT_TRUE(pods_->state().ready);
   EXPECT_THAT(pods_->state().problem,
               HasSubstr("no pods of node node-1: is that its name (node.name)?"));
+}
+
+TEST_F(ApiPodDirectoryTest, BeginsWithWhatAnEarlierProcessKnew) {
+  state_directory_ = temporary_.Path("state");
+  server_.Put(PodPath("same"), PodOf("u-same", "weights"));
+  server_.Put(PodPath("changed"), PodOf("u-changed", "weights"));
+  server_.Put(PodPath("gone"), PodOf("u-gone", "weights"));
+  StartAndFollow();
+  pods_.reset();
+
+  server_.Put(PodPath("changed"), PodOf("u-changed", "logs"));
+  server_.Put(PodPath("new"), PodOf("u-new", "weights"));
+  server_.Delete(PodPath("gone"));
+  server_.Inject({.verb = "list", .http_status = 503});
+  server_.Inject({.verb = "list", .kind = Kind::kHold});
+  Start();
+  EXPECT_TRUE(Has("u-same", "weights") && Has("u-changed", "weights") && Has("u-gone", "weights"));
+  EXPECT_EQ(pods_->Find("u-new"), nullptr);
+  EXPECT_FALSE(pods_->state().synced);
+  EXPECT_FALSE(pods_->state().ready);
+  ASSERT_TRUE(RunUntilProblem("HTTP 503"));
+  EXPECT_FALSE(pods_->state().synced);
+  const auto same = pods_->Find("u-same");
+  ASSERT_TRUE(server_.WaitForRequests("list", 3));
+  server_.Release();
+  ASSERT_TRUE(RunUntil([&] { return pods_->state().synced; }));
+  EXPECT_THAT(changed_, UnorderedElementsAre("u-changed", "u-new", "u-gone"));
+  EXPECT_EQ(pods_->Find("u-same"), same);
+  EXPECT_EQ(pods_->Find("u-gone"), nullptr);
+}
+
+TEST_F(ApiPodDirectoryTest, ARestartThatNeverHearsTheServerLosesNothingForTheNext) {
+  state_directory_ = temporary_.Path("state");
+  server_.Put(PodPath("a"), PodOf("u-a", "weights"));
+  StartAndFollow();
+  pods_.reset();
+  for (int restart = 0; restart < 3; ++restart) {
+    server_.Inject({.verb = "list", .kind = Kind::kHang});
+    Start();
+    EXPECT_TRUE(Has("u-a", "weights")) << restart;
+    pods_.reset();
+  }
+}
+
+TEST_F(ApiPodDirectoryTest, SavesWhatItIsToldWhileItRuns) {
+  state_directory_ = temporary_.Path("state");
+  StartAndFollow();
+  server_.Put(PodPath("a"), PodOf("u-a", "weights"));
+  ASSERT_TRUE(RunUntilItHas("u-a", "weights"));
+  const auto saved = [&] {
+    std::ifstream file(state_directory_ + "/pods");
+    return std::string(std::istreambuf_iterator<char>(file), {}).find("u-a") != std::string::npos;
+  };
+  // Not at its end alone: it may be killed.
+  std::function<void()> look = [&] {
+    saved() ? loop_->Stop() : void(loop_->RunAfter(std::chrono::milliseconds(1), look));
+  };
+  look();
+  loop_->RunAfter(std::chrono::seconds(30), [this] { loop_->Stop(); });
+  loop_->Run();
+  EXPECT_TRUE(saved());
 }
 
 TEST_F(ApiPodDirectoryTest, EndsAtOnceWithWhatItHasReadStillUnderWay) {

@@ -8,7 +8,7 @@
 
 #include "hal/base/result.h"
 
-namespace npu_ipc::injection {
+namespace npu_ipc {
 
 // Syncs a directory's entries to disk.
 Status SyncDirectory(const std::string& path);
@@ -21,4 +21,4 @@ Status WriteNewFile(const std::string& path, std::string_view content, mode_t mo
 // fails, and no other file is left behind.
 Status ReplaceFile(const std::string& path, std::string_view content, mode_t mode);
 
-}  // namespace npu_ipc::injection
+}  // namespace npu_ipc

@@ -1,4 +1,4 @@
-#include "plugin/injection/atomic_file.h"
+#include "hal/base/atomic_file.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@
 #include "hal/base/process.h"
 #include "tests/fixtures/temporary_directory.h"
 
-namespace npu_ipc::injection {
+namespace npu_ipc {
 namespace {
 
 size_t Files(const std::string& directory) {
@@ -63,4 +63,4 @@ TEST(ReplaceFileTest, LeavesTheFileBeforeWholeOnAFullDisk) {
 }
 
 }  // namespace
-}  // namespace npu_ipc::injection
+}  // namespace npu_ipc

@@ -1,4 +1,4 @@
-#include "plugin/injection/atomic_file.h"
+#include "hal/base/atomic_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #include "hal/base/fd.h"
 #include "hal/base/posix_error.h"
 
-namespace npu_ipc::injection {
+namespace npu_ipc {
 namespace {
 
 Status WriteAndSync(int file, std::string_view content, mode_t mode, const std::string& path) {
@@ -63,4 +63,4 @@ Status ReplaceFile(const std::string& path, std::string_view content, mode_t mod
   return SyncDirectory(directory);
 }
 
-}  // namespace npu_ipc::injection
+}  // namespace npu_ipc
