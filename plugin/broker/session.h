@@ -127,6 +127,7 @@ class Session final : private Connection::Handler {
   std::optional<identity::ContainerCgroup> container_;
   std::optional<Refusal> identity_refusal_;  // why the process is nobody to us; told at Hello
   std::shared_ptr<Member> member_;           // where `container_` is known; the whole pod's
+  uint32_t speaks_minor_ = 0;                // as Hello had it
 
   EventLoop::TimerId handshake_timer_ = 0;  // for Hello, then for the pod
   uint64_t hello_request_id_ = 0;
