@@ -279,6 +279,8 @@ void Broker::UpdateReadiness() {
   const pods::DirectoryState state = pods_->state();
   readiness_.Set("pods", state.ready ? "" : state.problem.empty() ? "not read yet" : state.problem);
   metrics_.SetPods(state.pods, state.ready);
+  shares_.HoldNew(!state.synced);
+  ArmDeadline();
 }
 
 // Sets the loop's timer to what the shares have to do next.

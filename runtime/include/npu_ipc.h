@@ -25,8 +25,11 @@
  * captured.
  *  8. The vendor's library must be loaded by the program itself, in whatever way: this one never loads
  * it.
- *  9. A broker that is restarted costs nothing that is mapped: mappings go on, publish and attach
- * connect again by themselves. Regions are lost to new importers (EVENT_REGION_LOST): publish again.
+ *  9. A broker that is restarted costs nothing: mappings go on, and the library's thread connects again
+ * in the background (EVENT_DISCONNECTED, EVENT_RECONNECTED) and tells it what this process shares.
+ * Regions stay published under their names and generations. One is lost (EVENT_REGION_LOST) only where
+ * somebody else has taken its name meanwhile, where this pod may not share it any more, or where the
+ * broker is older than this library. Calls that are under way go on when it is back.
  */
 #ifndef NPU_IPC_H_
 #define NPU_IPC_H_
@@ -168,12 +171,9 @@ NPU_IPC_API npu_ipc_status npu_ipc_publish(npu_ipc_client* client, const char* n
 
 typedef struct npu_ipc_region_info {
   size_t struct_bytes;
-  uint64_t
-      generation;    /* higher each time the name is published, and each time its key is renewed */
-  uint32_t device;   /* physical id */
-  int32_t withdrawn; /* 1: lets nobody new in: withdraw was called, the broker that knew it went
-                          away, its context was destroyed, the pod's right to share it was taken
-                          back, or its key could not be renewed */
+  uint64_t generation; /* higher each time it is published, and each time its key is renewed */
+  uint32_t device;     /* physical id */
+  int32_t withdrawn;   /* 1: lets nobody new in: withdraw was called, or it is lost */
 } npu_ipc_region_info;
 NPU_IPC_API npu_ipc_status npu_ipc_region_get_info(npu_ipc_region* region,
                                                    npu_ipc_region_info* info) NPU_IPC_NOEXCEPT;
@@ -183,7 +183,7 @@ NPU_IPC_API npu_ipc_status npu_ipc_region_get_info(npu_ipc_region* region,
  * `region`. Where the allocation has other names, only this name ends. The region is kept, and
  * withdraw may be called again, on
  *   STILL_HELD: importers had not detached; the last error names them;
- *   DISCONNECTED, TIMED_OUT: the broker that knows the importers is gone, or does not answer;
+ *   DISCONNECTED, TIMED_OUT: the broker is away or does not know the region, or does not answer;
  *   VENDOR_ERROR with vendor code 107002: the calling thread has no context.
  * With `force` non-zero the first two close the export all the same: the driver then pulls the pages
  * away and the importers' next access fails on the device. Any other VENDOR_ERROR: the vendor's close

@@ -51,6 +51,10 @@ class Party {
 
   // vendor_commands.cc: what the program does with AscendCL itself.
   std::string Device(const Words& words);
+  std::string NewContext(const Words& words);
+  std::string DestroyContext(const Words& words);
+  std::string ResetDevice(const Words& words);
+  std::string Finalize(const Words& words);
   std::string Malloc(const Words& words);
   std::string Free(const Words& words);
   std::string Write(const Words& words);
@@ -65,6 +69,7 @@ class Party {
   Block Memory(const std::string& name);
 
   npu_ipc_client* client_ = nullptr;
+  aclrtContext context_ = nullptr;
   std::map<std::string, Block> blocks_;
   std::map<std::string, npu_ipc_region*> regions_;
   std::map<std::string, npu_ipc_mapping*> mappings_;

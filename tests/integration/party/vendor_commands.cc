@@ -39,6 +39,26 @@ std::string Party::Device(const Words& words) {
   return Ok({{"count", std::to_string(count)}});
 }
 
+std::string Party::NewContext(const Words& words) {
+  const aclError error = aclrtCreateContext(&context_, static_cast<int32_t>(Number(words[1])));
+  return error == ACL_SUCCESS ? Ok() : Failed(error);
+}
+
+std::string Party::DestroyContext(const Words&) {
+  const aclError error = aclrtDestroyContext(context_);
+  return error == ACL_SUCCESS ? Ok() : Failed(error);
+}
+
+std::string Party::ResetDevice(const Words& words) {
+  const aclError error = aclrtResetDevice(static_cast<int32_t>(Number(words[1])));
+  return error == ACL_SUCCESS ? Ok() : Failed(error);
+}
+
+std::string Party::Finalize(const Words&) {
+  const aclError error = aclFinalize();
+  return error == ACL_SUCCESS ? Ok() : Failed(error);
+}
+
 std::string Party::Malloc(const Words& words) {
   Block block;
   block.bytes = Number(words[2]);
