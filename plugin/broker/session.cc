@@ -243,10 +243,12 @@ void Session::Handle(const wire::ReclaimRegion& message) {
   const auto* const group = std::get_if<GroupKey>(&resolved);
   const auto pod = member_->pod();
   const std::string pod_namespace = pod == nullptr ? "" : pod->pod_namespace;
-  services_.shares.ReclaimRegion(
-      client_,
-      group != nullptr ? *group : GroupKey{pod_namespace, std::string(Text(message.group))},
-      message);
+  const auto named = pods::ParseGroupId(Text(message.group), pod_namespace);
+  services_.shares.ReclaimRegion(client_,
+                                 group != nullptr ? *group
+                                 : named          ? GroupKey{named->owner, named->name}
+                                                  : GroupKey{pod_namespace, ""},
+                                 message);
 }
 
 template <class M>

@@ -171,12 +171,9 @@ NPU_IPC_API npu_ipc_status npu_ipc_publish(npu_ipc_client* client, const char* n
 
 typedef struct npu_ipc_region_info {
   size_t struct_bytes;
-  uint64_t
-      generation;    /* higher each time the name is published, and each time its key is renewed */
-  uint32_t device;   /* physical id */
-  int32_t withdrawn; /* 1: lets nobody new in: withdraw was called, or it is lost (its context was
-                          destroyed, the right to share it taken back, its key not renewed, or its
-                          name taken by another while the broker was away) */
+  uint64_t generation; /* higher each time it is published, and each time its key is renewed */
+  uint32_t device;     /* physical id */
+  int32_t withdrawn;   /* 1: lets nobody new in: withdraw was called, or it is lost */
 } npu_ipc_region_info;
 NPU_IPC_API npu_ipc_status npu_ipc_region_get_info(npu_ipc_region* region,
                                                    npu_ipc_region_info* info) NPU_IPC_NOEXCEPT;

@@ -134,6 +134,14 @@ std::vector<std::string> NodeTest::ExportedKeys() {
   return keys;
 }
 
+std::vector<std::string> NodeTest::LiveKeys() {
+  std::vector<std::string> keys = ExportedKeys();
+  std::erase_if(keys, [this](const std::string& key) {
+    return AuditFile(key).find(";valid=1;") == std::string::npos;
+  });
+  return keys;
+}
+
 std::string NodeTest::AuditFile(const std::string& key) {
   const Result<std::string> text = ReadFile(node_->audit_directory() + "/" + key);
   return text.ok() ? *text : "";

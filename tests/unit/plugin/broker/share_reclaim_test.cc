@@ -208,7 +208,7 @@ TEST_F(ReclaimTest, WhatIsNotAllowedAnyMoreIsKnownAndRevoked) {
   const ClientId exporter = AddProcess(10);
   const ClientId importer = AddProcess(20);
   const RegionId region = ReclaimRegion(exporter, RegionClaim("rank-0")).region_id;
-  context_.no_import.insert(importer);
+  context_.denied.insert({"uid-10", "uid-20"});
   const GrantId grant = ReclaimMapping(importer, MappingClaim("rank-0", 10));
   EXPECT_EQ(Told(importer, grant), WithdrawReason::kRevoked);
   Withdraw(exporter, region, 0);
