@@ -27,9 +27,7 @@ size_t Count(const std::string& text, const std::string& what) {
 
 class DriverFaults : public NodeTest {
  protected:
-  std::vector<std::string> PluginFlags() const override {
-    return {"--health-poll-interval=20ms", "--health-hang-timeout=500ms"};
-  }
+  std::vector<std::string> PluginFlags() const override { return {"--health-poll-interval=20ms"}; }
 
   void ControlDriver(const std::vector<std::string>& arguments) {
     const Status done = node().ControlDriver(arguments);
@@ -62,12 +60,14 @@ class DriverFaults : public NodeTest {
     EXPECT_TRUE(answer.ok()) << answer.status().message();
     return answer.ok() ? *answer : nlohmann::json{{"calls", 0}, {"registrations", {}}};
   }
+  // Successful ones, `times` at the least.
   testing::AssertionResult AreRegistered(size_t times) {
-    if (WaitUntil([&] { return Registrations()["registrations"].size() == times; })) {
+    if (WaitUntil([&] { return Registrations()["registrations"].size() >= times; })) {
       return testing::AssertionSuccess();
     }
     return testing::AssertionFailure() << Registrations().dump();
   }
+  // It has to be served and registered again then.
   void RemovePluginSocket() {
     const std::string endpoint = Registrations()["registrations"].back()["endpoint"];
     ASSERT_TRUE(std::filesystem::remove(node().device_plugin_directory() + "/" + endpoint));
@@ -100,16 +100,6 @@ TEST_F(DriverFaults, HearsOfFaultsFromADriverThatRestarted) {
     ControlDriver({"report", "-d", "3", "--code", "0x1", "--severity", "notice"});
     return Log().find("fault reported: id=npu-3 code=0x1") != std::string::npos;
   })) << Log();
-}
-
-TEST_F(DriverFaults, ADriverThatRestartsEndsTheCallThatHangs) {
-  ControlDriver({"dcmi", "--hang", "1"});
-  ASSERT_TRUE(BecomeHealthy(0));
-  EXPECT_THAT(AllocateFirst().message(), HasSubstr("has not answered for 500 ms"));
-  EndDriver();
-  StartDriver();
-  EXPECT_TRUE(BecomeHealthy(8));
-  EXPECT_TRUE(AllocateFirst().ok());
 }
 
 TEST_F(DriverFaults, ADeviceKeepsItsIdUnderAnotherLogicalId) {
@@ -176,6 +166,13 @@ class DriverThatHangs : public DriverFaults, public testing::WithParamInterface<
       EXPECT_THAT(allocated.message(), HasSubstr("the driver has not answered"));
     }
   }
+  // The plugin registers again, and gets no answer.
+  void HangRegistration() {
+    const int calls = Registrations()["calls"];
+    ASSERT_TRUE(node().AskKubelet("hang on").ok());
+    RemovePluginSocket();
+    ASSERT_TRUE(WaitUntil([&] { return Registrations()["calls"] > calls; }));
+  }
   // It was a hang all the time, and the stream of devices is the kubelet's last.
   void ExpectRecovery() {
     ControlDriver({"set", "-d", "3", "--health", "critical"});
@@ -187,7 +184,7 @@ class DriverThatHangs : public DriverFaults, public testing::WithParamInterface<
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(HangTimeout, DriverThatHangs, testing::Values("1h", "100ms"));
+INSTANTIATE_TEST_SUITE_P(HangTimeout, DriverThatHangs, testing::Values("1h", "2s"));
 
 TEST_P(DriverThatHangs, DoesNotKeepAKubeletThatRestartsWaiting) {
   const Status restarted = node().RestartKubelet(Healthy());
@@ -206,18 +203,14 @@ TEST_P(DriverThatHangs, DoesNotKeepTheSocketAway) {
 }
 
 TEST_P(DriverThatHangs, GoesOnBesideARegistrationThatHangsToo) {
-  ASSERT_TRUE(node().AskKubelet("hang on").ok());
-  RemovePluginSocket();
-  ASSERT_TRUE(WaitUntil([this] { return Registrations()["calls"] == 2; }));
+  HangRegistration();
   EXPECT_TRUE(node().device_plugin().Running());
   ASSERT_TRUE(node().AskKubelet("hang off").ok());
   ASSERT_TRUE(AreRegistered(2));
   ASSERT_TRUE(BecomeHealthy(Healthy()));
   ExpectAnswers();
 
-  ASSERT_TRUE(node().AskKubelet("hang on").ok());
-  RemovePluginSocket();
-  ASSERT_TRUE(WaitUntil([this] { return Registrations()["calls"] == 3; }));
+  HangRegistration();
   const Status restarted = node().RestartKubelet(Healthy());
   ASSERT_TRUE(restarted.ok()) << restarted.message();
   ExpectAnswers();
@@ -233,6 +226,16 @@ TEST_P(DriverThatHangs, RegistersOnceAKubeletNoLongerRefuses) {
   ASSERT_TRUE(BecomeHealthy(Healthy()));
   ExpectAnswers();
   ExpectRecovery();
+}
+
+TEST_P(DriverThatHangs, GoesOnWithADriverThatRestarts) {
+  ExpectAnswers();
+  EndDriver();
+  StartDriver();
+  ASSERT_TRUE(BecomeHealthy(8));
+  EXPECT_TRUE(AllocateFirst().ok());
+  ControlDriver({"set", "-d", "3", "--health", "critical"});
+  EXPECT_TRUE(BecomeHealthy(7)) << "the call that hung has not come back";
 }
 
 TEST_P(DriverThatHangs, DoesNotKeepThePluginFromStopping) {
