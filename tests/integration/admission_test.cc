@@ -69,12 +69,12 @@ TEST_F(Admission, AnAnnotationThatIsNotSupportedYetIsRefused) {
   PodRecord pod = {"team-a",
                    "early",
                    RandomUid(),
-                   {{"npu-ipc.io/group", "weights"}, {"npu-ipc.io/max-bytes", "1Gi"}}};
+                   {{"npu-ipc.io/group", "weights"}, {"npu-ipc.io/inject", "preload"}}};
   TellBroker(pod);
   RemoteParty party = Start(pod, 0);
   EXPECT_THAT(party.Do("open"),
               IsRefused("NPU_IPC_UNSUPPORTED",
-                        AllOf(HasSubstr("team-a/early"), HasSubstr("npu-ipc.io/max-bytes"),
+                        AllOf(HasSubstr("team-a/early"), HasSubstr("npu-ipc.io/inject: preload"),
                               HasSubstr("not supported yet"))));
 }
 

@@ -6,10 +6,11 @@ namespace {
 
 using testing::HasSubstr;
 
-// What the program does with AscendCL before it publishes, and what it does later.
+// What the program does with AscendCL before it publishes (its device is set), and what it does
+// later.
 struct Teardown {
   const char* name;
-  const char* before;
+  const char* before;  // or null
   const char* after;
 };
 
@@ -19,7 +20,9 @@ TEST_P(ProgramTeardown, IsToldToBothSidesWhenTheNextImporterComes) {
   RemoteParty exporter = StartMember("exporter", "weights:exporter", 0);
   RemoteParty importer = StartMember("importer", "weights:importer", 1);
   RemoteParty late = StartMember("late", "weights:importer", 2);
-  EXPECT_THAT(exporter.Do(GetParam().before), IsOk());
+  if (GetParam().before != nullptr) {
+    EXPECT_THAT(exporter.Do(GetParam().before), IsOk());
+  }
   Publish(exporter, "shard", 100);
   EXPECT_THAT(importer.Do("attach shard 10000"), IsOk());
 
@@ -44,8 +47,8 @@ TEST_P(ProgramTeardown, IsToldToBothSidesWhenTheNextImporterComes) {
 INSTANTIATE_TEST_SUITE_P(Ways, ProgramTeardown,
                          testing::Values(Teardown{"DestroysItsContext", "new-context 0",
                                                   "destroy-context"},
-                                         Teardown{"ResetsItsDevice", "device 0", "reset-device 0"},
-                                         Teardown{"Finalizes", "device 0", "finalize"}),
+                                         Teardown{"ResetsItsDevice", nullptr, "reset-device 0"},
+                                         Teardown{"Finalizes", nullptr, "finalize"}),
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace

@@ -185,8 +185,9 @@ TEST_F(SocketOwner, CredentialsForgedToNameTheOwnerSelectNoIdentity) {
   ::kill(owner_->pid(), SIGSTOP);
   const wire::Publish publish = Publish("rank-0");
   ASSERT_TRUE(stranger->SendAs(owner_->pid(), &publish, sizeof(publish)));
-  Receive<wire::Published>(*stranger, MessageType::kPublished);
-  EXPECT_TRUE(WaitForLog("name=team/weights/rank-0 generation=1 pod=team/trainer"));
+  const auto published = Receive<wire::Published>(*stranger, MessageType::kPublished);
+  EXPECT_TRUE(WaitForLog("name=team/weights/rank-0 generation=" +
+                         std::to_string(published.generation) + " pod=team/trainer"));
 }
 
 TEST_F(SocketOwner, EndedByItsMakerItIsOnlyDisconnected) {

@@ -54,6 +54,11 @@ class ApiPodDirectoryTest : public testing::Test {
       canceller.WaitFor(std::chrono::milliseconds(1));
     };
     pods_ = std::make_unique<ApiPodDirectory>(*loop_, config_, options);
+    pods_->OnChange([this](const std::vector<std::string>& changed) {
+      changed_.insert(changed_.end(), changed.begin(), changed.end());
+      if (condition_ && condition_()) loop_->Stop();
+    });
+    changed_.clear();  // OnChange() tells what an earlier process knew
   }
   void StartAndFollow() {
     Start();
@@ -63,14 +68,12 @@ class ApiPodDirectoryTest : public testing::Test {
 
   // Runs the loop until `condition` holds after a notification; false after 30 s.
   bool RunUntil(const std::function<bool()>& condition) {
-    pods_->OnChange([&](const std::vector<std::string>& changed) {
-      changed_.insert(changed_.end(), changed.begin(), changed.end());
-      if (condition()) loop_->Stop();
-    });
     if (condition()) return true;
+    condition_ = condition;
     const auto timer = loop_->RunAfter(std::chrono::seconds(30), [this] { loop_->Stop(); });
     loop_->Run();
     loop_->Cancel(timer);
+    condition_ = nullptr;
     return condition();
   }
   bool Has(const std::string& uid, const std::string& group) {
@@ -91,6 +94,7 @@ class ApiPodDirectoryTest : public testing::Test {
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<ApiPodDirectory> pods_;
   std::vector<std::string> changed_;  // since it was last cleared
+  std::function<bool()> condition_;   // that RunUntil() waits for
 };
 
 TEST_F(ApiPodDirectoryTest, KnowsThePodsOfItsNodeAndFollowsThem) {
