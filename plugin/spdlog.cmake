@@ -4,14 +4,7 @@ find_package(spdlog REQUIRED)
 get_target_property(npu_ipc_spdlog_includes spdlog::spdlog INTERFACE_INCLUDE_DIRECTORIES)
 
 add_library(npu_ipc_spdlog STATIC config/spdlog.cc)
+target_compile_options(npu_ipc_spdlog PRIVATE ${NPU_IPC_SIZE_OPTIONS})
 target_include_directories(npu_ipc_spdlog SYSTEM PUBLIC ${npu_ipc_spdlog_includes})
 target_compile_definitions(npu_ipc_spdlog PUBLIC SPDLOG_COMPILED_LIB SPDLOG_FMT_EXTERNAL)
 target_link_libraries(npu_ipc_spdlog PUBLIC Threads::Threads)
-
-# npu_ipc_link_runtime_statically(<target>): the compiler's runtime libraries become part of the program. Not under a
-# sanitizer, whose own runtime wants the shared ones.
-function(npu_ipc_link_runtime_statically target)
-  if(NOT NPU_IPC_SANITIZE)
-    target_link_options(${target} PRIVATE -static-libstdc++ -static-libgcc)
-  endif()
-endfunction()

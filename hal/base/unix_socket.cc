@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "hal/base/posix_error.h"
+#include "hal/base/process.h"
 
 namespace npu_ipc {
 namespace {
@@ -63,12 +64,13 @@ Result<UniqueFd> LockSocketPath(const std::string& socket_path) {
 }
 
 UnixListener::UnixListener(std::string path, UniqueFd lock, UniqueFd socket, dev_t device,
-                           ino_t inode)
+                           ino_t inode, uint64_t idle_since_ticks)
     : path_(std::move(path)),
       lock_(std::move(lock)),
       socket_(std::move(socket)),
       device_(device),
-      inode_(inode) {}
+      inode_(inode),
+      idle_since_ticks_(idle_since_ticks) {}
 
 UnixListener::~UnixListener() {
   struct stat now = {};
@@ -93,14 +95,17 @@ Result<std::unique_ptr<UnixListener>> UnixListener::Listen(const std::string& pa
   if (::chmod(path.c_str(), mode) != 0 || ::lstat(path.c_str(), &made) != 0) {
     return PosixError(errno, "chmod " + path);
   }
+  const uint64_t now = TicksSinceBoot();
   if (::listen(fd.get(), kBacklog) != 0) return PosixError(errno, "listen " + path);
   return std::unique_ptr<UnixListener>(
-      new UnixListener(path, std::move(*lock), std::move(fd), made.st_dev, made.st_ino));
+      new UnixListener(path, std::move(*lock), std::move(fd), made.st_dev, made.st_ino, now));
 }
 
 Result<UniqueFd> UnixListener::Accept() {
   for (;;) {
+    const uint64_t now = TicksSinceBoot();
     UniqueFd fd(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!fd && errno == EAGAIN) idle_since_ticks_ = now;
     if (fd || errno == EAGAIN) return fd;
     if (errno == EINTR || errno == ECONNABORTED) continue;
     return PosixError(errno, "accept " + path_);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <memory>
@@ -38,14 +39,20 @@ class UnixListener {
   // The next connection, non-blocking and close-on-exec; an empty fd when none is waiting.
   Result<UniqueFd> Accept();
 
+  // A moment before every connection that Accept() has given since it last gave none was made
+  // (TicksSinceBoot()).
+  uint64_t idle_since_ticks() const { return idle_since_ticks_; }
+
  private:
-  UnixListener(std::string path, UniqueFd lock, UniqueFd socket, dev_t device, ino_t inode);
+  UnixListener(std::string path, UniqueFd lock, UniqueFd socket, dev_t device, ino_t inode,
+               uint64_t idle_since_ticks);
 
   std::string path_;
   UniqueFd lock_;
   UniqueFd socket_;
   dev_t device_;
   ino_t inode_;
+  uint64_t idle_since_ticks_;
 };
 
 // Connects to a listener, blocking and close-on-exec. kInvalidArgument for a path that is too long,
@@ -62,9 +69,9 @@ struct ReceivedMessage {
   std::vector<UniqueFd> descriptors;  // SCM_RIGHTS, close-on-exec
 };
 
-// Makes ReceiveMessage() report which process sent each message (SCM_CREDENTIALS); call it right
-// after Accept(). A check, never an identity: a sender may name another process of a PID namespace
-// that it is privileged in.
+// Makes ReceiveMessage() report which process sent each message (SCM_CREDENTIALS). Call it on a
+// listener: what is sent to a connection between Accept() and this call has no sender. A check,
+// never an identity: a sender may name another process of a PID namespace that it is privileged in.
 Status ReportSenders(int fd);
 
 // Receives one message into `buffer`. At most 8 descriptors are taken; the kernel drops more.

@@ -76,6 +76,7 @@ Status Broker::Open() {
       UnixListener::Listen(settings_.socket_path, kSocketMode);
   if (!listener.ok()) return listener.status().WithContext("socket.path");
   listener_ = std::move(listener).value();
+  if (Status reported = ReportSenders(listener_->fd()); !reported.ok()) return reported;
 
   const Result<std::optional<cluster::ClusterConfig>> cluster =
       FindCluster(settings_.cluster_enabled, settings_.cluster_kubeconfig);
@@ -255,7 +256,7 @@ void Broker::AcceptAll() {
         id, SessionServices{*loop_, shares_, *pods_, *rights_, metrics_, settings_}, host);
     Session& started = *session;
     sessions_.emplace(id, std::move(session));
-    started.Start(std::move(socket).value());
+    started.Start(std::move(socket).value(), listener_->idle_since_ticks());
   }
 }
 

@@ -17,7 +17,6 @@ constexpr size_t kMaxQueuedBytes = 1 << 20;
 
 Result<std::unique_ptr<Connection>> Connection::Open(EventLoop& loop, UniqueFd socket,
                                                      Handler& handler) {
-  if (Status reported = ReportSenders(socket.get()); !reported.ok()) return reported;
   std::unique_ptr<Connection> connection(new Connection(loop, std::move(socket), handler));
   Result<EventLoop::WatchId> watch =
       loop.Watch(connection->socket_.get(), EPOLLIN,

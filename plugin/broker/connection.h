@@ -31,7 +31,8 @@ class Connection {
     virtual void OnClosed(bool slow) = 0;
   };
 
-  // `loop` and `handler` must outlive the connection. Takes `socket` over.
+  // `loop` and `handler` must outlive the connection. Takes `socket` over, which is of a listener
+  // that reports senders (ReportSenders()).
   static Result<std::unique_ptr<Connection>> Open(EventLoop& loop, UniqueFd socket,
                                                   Handler& handler);
   ~Connection();

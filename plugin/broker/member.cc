@@ -1,5 +1,6 @@
 #include "plugin/broker/member.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace npu_ipc::broker {

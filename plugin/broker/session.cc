@@ -33,10 +33,10 @@ std::string Seconds(Duration duration) {
 Session::Session(SessionId id, const SessionServices& services, SessionHost& host)
     : id_(id), services_(services), host_(host) {}
 
-Session::~Session() { services_.loop.Unwatch(process_watch_); }
+Session::~Session() = default;
 
-void Session::Start(UniqueFd socket) {
-  if (!Identify(socket.get())) return End();
+void Session::Start(UniqueFd socket, uint64_t connected_after_ticks) {
+  if (!Identify(socket.get(), connected_after_ticks)) return End();
   Result<std::unique_ptr<Connection>> connection =
       Connection::Open(services_.loop, std::move(socket), *this);
   if (!connection.ok()) {
@@ -51,8 +51,8 @@ void Session::Start(UniqueFd socket) {
 }
 
 // False where there is nobody to talk to. A process that we must refuse is told so at its Hello.
-bool Session::Identify(int socket_fd) {
-  Result<PeerProcess> process = IdentifyPeer(socket_fd);
+bool Session::Identify(int socket_fd, uint64_t connected_after_ticks) {
+  Result<PeerProcess> process = IdentifyPeer(socket_fd, connected_after_ticks);
   if (process.status().code() == StatusCode::kFailedPrecondition) {
     spdlog::error("peer refused: {}", process.status().message());
     host_.OnInvisiblePeer();
@@ -65,16 +65,15 @@ bool Session::Identify(int socket_fd) {
     spdlog::info("peer not identified: {}", process.status().message());
     return false;
   }
-  process_ = std::move(process).value();
-  Result<EventLoop::WatchId> watch =
-      services_.loop.Watch(process_.pidfd.get(), EPOLLIN, [this](uint32_t) { OnProcessEnded(); });
+  Result<std::unique_ptr<identity::ProcessWatch>> watch = identity::ProcessWatch::Start(
+      services_.loop, std::move(process).value(), [this] { OnProcessEnded(); });
   if (!watch.ok()) {
-    spdlog::error("peer dropped: pid={}: {}", process_.pid, watch.status().message());
+    spdlog::error("peer dropped: {}", watch.status().message());
     return false;
   }
-  process_watch_ = *watch;
+  process_ = std::move(watch).value();
 
-  Result<identity::ContainerCgroup> container = identity::ContainerOf(process_);
+  Result<identity::ContainerCgroup> container = identity::ContainerOf(process_->process());
   if (container.status().code() == StatusCode::kUnavailable) return false;  // it has ended
   if (container.ok()) {
     container_ = std::move(container).value();
@@ -82,21 +81,18 @@ bool Session::Identify(int socket_fd) {
   } else {
     identity_refusal_ = Refusal{wire::Status::kNotInPod, container.status().message()};
   }
-  const ProcessKey key{process_.pid, process_.start_time_ticks};
+  const ProcessKey key{pid(), process_->process().start_time_ticks};
   const auto limit = static_cast<size_t>(services_.settings.max_connections);
   if (!identity_refusal_ && services_.shares.ClientsOf(key) >= limit) {
-    identity_refusal_ =
-        Refusal{wire::Status::kLimit, "process " + std::to_string(process_.pid) + " has " +
-                                          std::to_string(limit) +
-                                          " connections, the limit (client.maxConnections)"};
+    identity_refusal_ = Refusal{
+        wire::Status::kLimit, "process " + std::to_string(pid()) + " has " + std::to_string(limit) +
+                                  " connections, the limit (client.maxConnections)"};
   }
   return true;
 }
 
-bool Session::ProcessAliveNow() const { return npu_ipc::ProcessAlive(process_.pidfd.get()); }
-
 std::string Session::Describe() const {
-  std::string text = "pid=" + std::to_string(process_.pid);
+  std::string text = "pid=" + std::to_string(pid());
   const std::shared_ptr<const pods::Pod> pod =
       container_ ? services_.pods.Find(container_->pod_uid) : nullptr;
   if (pod != nullptr) {
@@ -108,9 +104,10 @@ std::string Session::Describe() const {
 }
 
 void Session::OnPacket(const void* packet, size_t bytes, bool truncated, pid_t sender_pid) {
-  if (process_.pid != 0 && sender_pid != 0 && sender_pid != process_.pid) {
+  // A sender whose pid the kernel does not show (0) is not the peer either, whose it has shown.
+  if (pid() != 0 && sender_pid != pid()) {
     return RefuseAndClose(0, {wire::Status::kReconnect,
-                              "this connection belongs to process " + std::to_string(process_.pid) +
+                              "this connection belongs to process " + std::to_string(pid()) +
                                   ", the message came from process " + std::to_string(sender_pid) +
                                   ": a forked child opens its own"});
   }
@@ -167,7 +164,7 @@ void Session::Serve(const pods::Pod& pod) {
   }
   state_ = State::kServing;
   ClientInfo info;
-  info.process = {process_.pid, process_.start_time_ticks};
+  info.process = {pid(), process_->process().start_time_ticks};
   info.pod_uid = pod.uid;
   info.pod_cgroup_uid = container_->pod_uid;
   info.pod_namespace = pod.pod_namespace;
@@ -195,7 +192,7 @@ bool Session::MayReclaim(const Refusal& refusal) const {
 void Session::SendWelcome(const pods::Pod& pod, const pods::SharePolicy& policy) {
   auto welcome = NewMessage<wire::Welcome>(MessageType::kWelcome, hello_request_id_);
   welcome.header.speaks_minor = wire::kVersionMinor;
-  welcome.host_pid = process_.pid;
+  welcome.host_pid = pid();
   welcome.group_count = static_cast<uint32_t>(policy.groups.size());
   PutText(welcome.pod_namespace, pod.pod_namespace);
   PutText(welcome.pod_name, pod.name);
@@ -309,7 +306,6 @@ void Session::OnForgotten() {
 }
 
 void Session::OnProcessEnded() {
-  services_.loop.Unwatch(std::exchange(process_watch_, 0));
   StopAwaitingPod();
   if (connection_) connection_->Close();
   if (client_ != 0) {

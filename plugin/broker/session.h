@@ -8,7 +8,6 @@
 
 #include "hal/base/event_loop.h"
 #include "hal/base/fd.h"
-#include "hal/base/process.h"
 #include "plugin/broker/connection.h"
 #include "plugin/broker/member.h"
 #include "plugin/broker/messages.h"
@@ -17,6 +16,7 @@
 #include "plugin/broker/settings.h"
 #include "plugin/broker/share_registry.h"
 #include "plugin/identity/cgroup.h"
+#include "plugin/identity/process_watch.h"
 
 namespace npu_ipc::broker {
 
@@ -62,13 +62,14 @@ class Session final : private Connection::Handler {
   ~Session() override;
 
   // Identifies the peer and begins to listen to it. OnEnded() follows where that fails.
-  void Start(UniqueFd socket);
+  // `connected_after_ticks` as IdentifyPeer() has it.
+  void Start(UniqueFd socket, uint64_t connected_after_ticks);
 
   // The directory has changed something about the pod that it waits for.
   void OnPodChanged();
 
   void Send(const void* message, size_t bytes);
-  bool ProcessAlive() const { return ProcessAliveNow(); }
+  bool ProcessAlive() const { return process_ != nullptr && process_->Alive(); }
   std::optional<Refusal> CheckRight(const GroupKey& group, ShareRight right);
   // The registry has refused the client something.
   void OnRefused(const Refusal& refusal);
@@ -82,8 +83,8 @@ class Session final : private Connection::Handler {
  private:
   enum class State { kAwaitingHello, kAwaitingPod, kServing, kDisconnected, kEnded };
 
-  bool Identify(int socket_fd);
-  bool ProcessAliveNow() const;
+  bool Identify(int socket_fd, uint64_t connected_after_ticks);
+  pid_t pid() const { return process_ != nullptr ? process_->process().pid : 0; }
 
   void OnPacket(const void* packet, size_t bytes, bool truncated, pid_t sender_pid) override;
   void OnClosed(bool slow) override;
@@ -122,8 +123,7 @@ class Session final : private Connection::Handler {
   State state_ = State::kAwaitingHello;
   std::unique_ptr<Connection> connection_;
 
-  PeerProcess process_;
-  EventLoop::WatchId process_watch_ = 0;
+  std::unique_ptr<identity::ProcessWatch> process_;  // none where the kernel shows no pid
   std::optional<identity::ContainerCgroup> container_;
   std::optional<Refusal> identity_refusal_;  // why the process is nobody to us; told at Hello
   std::shared_ptr<Member> member_;           // where `container_` is known; the whole pod's

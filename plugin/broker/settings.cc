@@ -92,19 +92,11 @@ void AddOptions(config::Options& options, Settings* settings) {
   options.AddNodeName(&settings->node_name);
   options.Add("kubelet.devicePluginDirectory",
               "where the kubelet's registration socket is, and ours", &settings->kubelet.directory);
-  options.Add("injection.librarySource",
-              "the directory of libnpu_ipc.so; default: ../lib, seen from the program",
-              &settings->library.source);
-  options.Add("injection.libraryStore",
-              "the host's directory that the library is kept in for containers",
-              &settings->library.store);
-  options.Add("injection.socketDirectory", "the host's directory of socket.path",
-              &settings->library.socket_directory);
-  options.Add("deviceView.socket",
-              "where the device plugin says what it knows of the devices; 'off': it is not asked",
-              &settings->device_view_socket);
+  injection::AddLibraryOptions(options, &settings->library);
+  device_view::AddSocketOption(options, &settings->device_view_socket);
   config::AddLogOptions(options, &settings->log);
-  // The others are of sockets, of names that the kubelet knows, and of what threads were started with.
+  // The others are of sockets, of names that the kubelet knows, and of what threads were started
+  // with.
   options.MarkLive({"log.level", "pods.waitTimeout", "client.helloTimeout", "admit.deadline",
                     "client.disconnectGrace", "client.maxConnections", "client.maxRegions",
                     "client.maxPending", "client.maxGrants", "share.maxWhitelist",
@@ -129,11 +121,8 @@ Status Check(const Settings& settings) {
       CheckAbsolutePath("driver.recordsDirectory", settings.driver_records),
       kubelet::CheckResourceName("share.resourceName", settings.share_resource),
       CheckAbsolutePath("kubelet.devicePluginDirectory", settings.kubelet.directory),
-      CheckAbsolutePath("injection.libraryStore", settings.library.store),
-      CheckAbsolutePath("injection.socketDirectory", settings.library.socket_directory),
-      device_view::SocketIsOff(settings.device_view_socket)
-          ? Status::Ok()
-          : CheckAbsolutePath("deviceView.socket", settings.device_view_socket),
+      injection::CheckLibrary(settings.library),
+      device_view::CheckSocket(settings.device_view_socket),
   });
   if (!checked.ok()) return checked;
   if (Status policy = pods::Check(settings.policy); !policy.ok()) return policy;

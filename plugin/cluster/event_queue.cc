@@ -45,16 +45,14 @@ EventQueue::EventQueue(const EventLimits& limits, TimePoint now)
 bool EventQueue::Add(const Event& event, TimePoint now, WallTime wall) {
   auto entry = series_.find(event);
   if (entry == series_.end()) {
-    if (waiting_.size() >= limits_.waiting || !MakeRoom() || !AdmitNewSeries(event, now)) {
-      return false;
-    }
+    if (Full() || !MakeRoom() || !AdmitNewSeries(event, now)) return false;
     entry = series_.emplace(event, Series{}).first;
     entry->second.recency = by_recency_.insert(by_recency_.end(), &entry->first);
     StartSeries(event, entry->second, wall);
   }
   Series& series = entry->second;
   if (!series.waiting) {
-    if (waiting_.size() >= limits_.waiting) return false;
+    if (Full() && !IsTaken(entry)) return false;
     if (series.written_at && now - *series.written_at >= limits_.forget_after) {
       StartSeries(event, series, wall);
     }
@@ -92,7 +90,7 @@ bool EventQueue::MakeRoom() {
   if (series_.size() < limits_.series) return true;
   for (const Event* event : by_recency_) {
     const auto entry = series_.find(*event);
-    if (entry->second.waiting) continue;
+    if (entry->second.waiting || IsTaken(entry)) continue;
     Erase(entry);
     return true;
   }
@@ -104,9 +102,15 @@ void EventQueue::Wait(SeriesMap::iterator entry, TimePoint until) {
 }
 
 void EventQueue::Erase(SeriesMap::iterator entry) {
+  if (IsTaken(entry)) taken_.reset();
   if (entry->second.waiting) waiting_.erase(*entry->second.waiting);
   by_recency_.erase(entry->second.recency);
   series_.erase(entry);
+}
+
+size_t EventQueue::waiting() const {
+  const bool taken_waits_too = taken_ && (*taken_)->second.waiting;
+  return waiting_.size() + (taken_ && !taken_waits_too ? 1 : 0);
 }
 
 std::optional<TimePoint> EventQueue::NextAt() const {
@@ -120,11 +124,13 @@ std::optional<EventQueue::Write> EventQueue::Take(TimePoint now) {
   Series& series = entry->second;
   waiting_.erase(waiting_.begin());
   series.waiting.reset();
+  taken_ = entry;
   return Write{entry->first, series.count,       series.first,
                series.last,  series.object_name, series.create};
 }
 
 void EventQueue::Written(const Event& event, TimePoint now) {
+  taken_.reset();
   const auto entry = series_.find(event);
   if (entry == series_.end()) return;
   entry->second.create = false;
@@ -136,6 +142,7 @@ void EventQueue::Written(const Event& event, TimePoint now) {
 }
 
 void EventQueue::Retry(const Event& event, bool create, TimePoint again_at) {
+  taken_.reset();
   const auto entry = series_.find(event);
   if (entry == series_.end()) return;
   entry->second.create = create;

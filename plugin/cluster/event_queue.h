@@ -18,8 +18,10 @@ namespace npu_ipc::cluster {
 using WallTime = std::chrono::system_clock::time_point;
 
 struct EventLimits {
-  size_t series = 4096;   // that are remembered
-  size_t waiting = 1000;  // that are not written yet
+  size_t series = 4096;  // that are remembered
+  // Series with a count that the API server does not have: those that wait, and the one that is
+  // being written.
+  size_t waiting = 1000;
   // A series that goes on is written again only after so long.
   Duration repeat_after = std::chrono::seconds(30);
   // New series about one subject: so many at once, and then one every `subject_refill`.
@@ -72,8 +74,8 @@ class EventQueue {
 
   // When there will be something to take; nullopt when nothing waits.
   std::optional<TimePoint> NextAt() const;
-  // What is to be written now, if anything. Its series waits no longer; to be followed by one of
-  // the three calls below before anything else is taken.
+  // What is to be written now, if anything; to be followed by one of the three calls below before
+  // anything else is taken.
   std::optional<Write> Take(TimePoint now);
   void Written(const Event& event, TimePoint now);
   // It is to be written again, as a new object or as one that is there, at `again_at`.
@@ -81,7 +83,8 @@ class EventQueue {
   // It will never be written.
   void Forget(const Event& event);
 
-  size_t waiting() const { return waiting_.size(); }
+  // As EventLimits::waiting counts them.
+  size_t waiting() const;
 
  private:
   using Waiting = std::multimap<TimePoint, const Event*>;
@@ -97,6 +100,8 @@ class EventQueue {
   };
   using SeriesMap = std::map<Event, Series>;
 
+  bool Full() const { return waiting() >= limits_.waiting; }
+  bool IsTaken(SeriesMap::iterator entry) const { return taken_ == entry; }
   bool AdmitNewSeries(const Event& event, TimePoint now);
   bool MakeRoom();
   void StartSeries(const Event& event, Series& series, WallTime wall);
@@ -106,8 +111,9 @@ class EventQueue {
   const EventLimits limits_;
   uint64_t started_ = 0;  // series
   SeriesMap series_;
-  std::list<const Event*> by_recency_;  // the keys of series_, the longest quiet first
-  Waiting waiting_;                     // by when they are due
+  std::list<const Event*> by_recency_;        // the keys of series_, the longest quiet first
+  Waiting waiting_;                           // by when they are due
+  std::optional<SeriesMap::iterator> taken_;  // what is being written
   std::map<EventSubject, TokenBucket> subjects_;
   TokenBucket writes_;
 };

@@ -75,17 +75,7 @@ EventRecorder::EventRecorder(ApiClient& client, EventRecorderOptions options)
       options_(std::move(options)),
       queue_(options_.limits, SystemClock().Now()),
       backoff_(options_.backoff, options_.random),
-      thread_([this] { Run(); }) {}
-
-EventRecorder::~EventRecorder() {
-  canceller_.Cancel();
-  {
-    const std::lock_guard lock(mutex_);
-    stopped_ = true;
-    changed_.notify_all();
-  }
-  thread_.join();
-}
+      worker_([this](Canceller& canceller) { return Step(canceller); }) {}
 
 void EventRecorder::Record(Event event) {
   Truncate(event.reason, kMaxReasonBytes);
@@ -94,7 +84,7 @@ void EventRecorder::Record(Event event) {
   const std::lock_guard lock(mutex_);
   ++counts_.recorded;
   if (queue_.Add(event, SystemClock().Now(), wall)) {
-    changed_.notify_all();
+    worker_.Wake();
   } else {
     CountDropped(event, "too many");
   }
@@ -114,29 +104,22 @@ void EventRecorder::CountDropped(const Event& event, const std::string& why) {
   }
 }
 
-void EventRecorder::Run() {
-  for (;;) {
-    std::optional<EventQueue::Write> write;
-    {
-      std::unique_lock lock(mutex_);
-      while (!stopped_ && !(write = queue_.Take(SystemClock().Now()))) {
-        if (const std::optional<TimePoint> next = queue_.NextAt()) {
-          changed_.wait_until(lock, *next);
-        } else {
-          changed_.wait(lock);
-        }
-      }
-      if (stopped_) return;
-    }
-    const Reply reply = Send(*write);
-    if (canceller_.cancelled()) return;
-    const Duration rest = Settle(*write, reply);
-    if (rest > Duration::zero()) options_.pause(canceller_, rest);
+std::optional<TimePoint> EventRecorder::Step(Canceller& canceller) {
+  std::optional<EventQueue::Write> write;
+  {
+    const std::lock_guard lock(mutex_);
+    write = queue_.Take(SystemClock().Now());
+    if (!write) return queue_.NextAt();
   }
+  const Reply reply = Send(*write, canceller);
+  if (canceller.cancelled()) return std::nullopt;
+  const Duration rest = Settle(*write, reply);
+  if (rest > Duration::zero()) options_.pause(canceller, rest);
+  return SystemClock().Now();
 }
 
-Reply EventRecorder::Send(const EventQueue::Write& write) {
-  const CallOptions call{options_.call_timeout, &canceller_};
+Reply EventRecorder::Send(const EventQueue::Write& write, Canceller& canceller) {
+  const CallOptions call{options_.call_timeout, &canceller};
   const std::string event_namespace = NamespaceOf(write.event);
   if (write.create) {
     return client_.Create({kEvents, event_namespace, ""}, EventObject(write, options_), call);

@@ -3,11 +3,10 @@
 
 #include <stdint.h>
 
-#include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
-#include <thread>
 
 #include "plugin/cluster/api_client.h"
 #include "plugin/cluster/backoff.h"
@@ -15,6 +14,7 @@
 #include "plugin/cluster/event.h"
 #include "plugin/cluster/event_queue.h"
 #include "plugin/cluster/json.h"
+#include "plugin/cluster/worker.h"
 
 namespace npu_ipc::cluster {
 
@@ -33,7 +33,7 @@ struct EventCounts {
   uint64_t recorded = 0;  // calls of Record()
   uint64_t written = 0;   // calls that the API server accepted
   uint64_t dropped = 0;   // recorded, and never to be written: by a limit of ours, or refused
-  uint64_t waiting = 0;   // series, now
+  uint64_t waiting = 0;   // series that are to be written, now: EventQueue::waiting()
 };
 
 // The object that the API server gets when `write` is created (core/v1: what every version of
@@ -43,12 +43,11 @@ Json EventObject(const EventQueue::Write& write, const EventRecorderOptions& opt
 // Safe for concurrent use. Equal events are one Event with a count, which is written at once and
 // then twice a minute at most; `limits` bounds everything else. Written on a thread of its own: the
 // API server away delays Events, refusing them (403, 404 of a namespace that goes, ...) drops them.
-// It needs the verbs create and patch on events.
+// The destructor stops at once; what waits is lost. It needs the verbs create and patch on events.
 class EventRecorder {
  public:
   // `client` must outlive it.
   EventRecorder(ApiClient& client, EventRecorderOptions options);
-  ~EventRecorder();  // stops at once; what waits is lost
   EventRecorder(const EventRecorder&) = delete;
   EventRecorder& operator=(const EventRecorder&) = delete;
 
@@ -58,23 +57,20 @@ class EventRecorder {
   EventCounts counts() const;
 
  private:
-  void Run();
-  Reply Send(const EventQueue::Write& write);
+  std::optional<TimePoint> Step(Canceller& canceller);
+  Reply Send(const EventQueue::Write& write, Canceller& canceller);
   Duration Settle(const EventQueue::Write& write, const Reply& reply);
   void CountDropped(const Event& event, const std::string& why);
 
   ApiClient& client_;
   const EventRecorderOptions options_;
-  Canceller canceller_;
 
   mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopped_ = false;  // guarded by mutex_
-  EventQueue queue_;      // guarded by mutex_
-  EventCounts counts_;    // guarded by mutex_
+  EventQueue queue_;    // guarded by mutex_
+  EventCounts counts_;  // guarded by mutex_
 
-  Backoff backoff_;  // thread_'s own
-  std::thread thread_;
+  Backoff backoff_;  // worker_'s own
+  Worker worker_;
 };
 
 }  // namespace npu_ipc::cluster

@@ -80,17 +80,8 @@ NodeLabeler::NodeLabeler(ApiClient& client, std::string node_name, NodeLabelerOp
     : client_(client),
       node_{kNodes, "", std::move(node_name)},
       options_(std::move(options)),
-      thread_([this] { Run(); }) {}
-
-NodeLabeler::~NodeLabeler() {
-  canceller_.Cancel();
-  {
-    const std::lock_guard lock(mutex_);
-    stopped_ = true;
-    changed_.notify_all();
-  }
-  thread_.join();
-}
+      backoff_(options_.backoff, options_.random),
+      worker_([this](Canceller& canceller) { return Step(canceller); }) {}
 
 Status NodeLabeler::SetLabels(Labels labels) {
   if (Status status = CheckLabels(labels); !status.ok()) return status;
@@ -98,7 +89,7 @@ Status NodeLabeler::SetLabels(Labels labels) {
   wanted_ = std::move(labels);
   ++wanted_number_;
   state_.current = false;
-  changed_.notify_all();
+  worker_.Wake();
   return Status::Ok();
 }
 
@@ -107,39 +98,31 @@ NodeLabelerState NodeLabeler::state() const {
   return state_;
 }
 
-void NodeLabeler::Run() {
-  Backoff backoff(options_.backoff, options_.random);
-  std::optional<TimePoint> look_again;  // none: nothing was set yet
-  for (;;) {
-    Labels labels;
-    uint64_t number = 0;
-    {
-      std::unique_lock lock(mutex_);
-      const auto has_to = [this] { return stopped_ || wanted_number_ != written_number_; };
-      if (look_again) {
-        changed_.wait_until(lock, *look_again, has_to);
-      } else {
-        changed_.wait(lock, has_to);
-      }
-      if (stopped_) return;
-      labels = wanted_;
-      number = wanted_number_;
-    }
-    Duration retry_after = Duration::zero();
-    const Status status = Write(labels, &retry_after);
-    if (canceller_.cancelled()) return;
-    Finish(status, number);
-    if (status.ok()) {
-      backoff.Reset();
-      look_again = SystemClock().Now() + options_.look_again;
-    } else {
-      options_.pause(canceller_, std::max(backoff.Next(), retry_after));
-    }
+std::optional<TimePoint> NodeLabeler::Step(Canceller& canceller) {
+  Labels labels;
+  uint64_t number = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    const bool time_to_look = look_again_ && *look_again_ <= SystemClock().Now();
+    if (wanted_number_ == written_number_ && !time_to_look) return look_again_;
+    labels = wanted_;
+    number = wanted_number_;
   }
+  Duration retry_after = Duration::zero();
+  const Status status = Write(labels, canceller, &retry_after);
+  if (canceller.cancelled()) return std::nullopt;
+  Finish(status, number);
+  if (status.ok()) {
+    backoff_.Reset();
+    look_again_ = SystemClock().Now() + options_.look_again;
+    return look_again_;
+  }
+  options_.pause(canceller, std::max(backoff_.Next(), retry_after));
+  return SystemClock().Now();
 }
 
-Status NodeLabeler::Write(const Labels& labels, Duration* retry_after) {
-  const CallOptions call{options_.call_timeout, &canceller_};
+Status NodeLabeler::Write(const Labels& labels, Canceller& canceller, Duration* retry_after) {
+  const CallOptions call{options_.call_timeout, &canceller};
   Reply reply = client_.Get(node_, call);
   if (reply.ok()) {
     const std::optional<Json> patch = LabelPatch(reply.body, labels, options_.field_manager);
@@ -157,13 +140,20 @@ Status NodeLabeler::Write(const Labels& labels, Duration* retry_after) {
   return reply.status;
 }
 
+std::string NodeLabeler::Problem(const Status& status) const {
+  const bool maybe_of_the_name =
+      status.code() == StatusCode::kPermissionDenied || status.code() == StatusCode::kNotFound;
+  if (!maybe_of_the_name) return status.message();
+  return status.message() + "; is '" + node_.name +
+         "', which node.name says, the node that this runs on?";
+}
+
 void NodeLabeler::Finish(const Status& status, uint64_t number) {
   const std::lock_guard lock(mutex_);
   if (!status.ok()) {
-    if (state_.problem != status.message()) {
-      spdlog::warn("cannot label the node: {}", status.message());
-    }
-    state_.problem = status.message();
+    std::string problem = Problem(status);
+    if (state_.problem != problem) spdlog::warn("cannot label the node: {}", problem);
+    state_.problem = std::move(problem);
     return;
   }
   state_.problem.clear();

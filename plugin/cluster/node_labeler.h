@@ -3,18 +3,17 @@
 
 #include <stdint.h>
 
-#include <condition_variable>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "hal/base/result.h"
 #include "plugin/cluster/api_client.h"
 #include "plugin/cluster/backoff.h"
 #include "plugin/cluster/canceller.h"
 #include "plugin/cluster/json.h"
+#include "plugin/cluster/worker.h"
 
 namespace npu_ipc::cluster {
 
@@ -53,11 +52,11 @@ struct NodeLabelerState {
 // and patches it if they differ, on a thread of its own; failures are tried again, with back-off.
 // It needs the verbs get and patch on its node alone. It does not watch the node: what others do to
 // the labels, and a node that was deleted and has registered anew, is put right at the next look.
+// The destructor stops at once; the labels stay.
 class NodeLabeler {
  public:
   // `client` must outlive it.
   NodeLabeler(ApiClient& client, std::string node_name, NodeLabelerOptions options = {});
-  ~NodeLabeler();  // stops at once; the labels stay
   NodeLabeler(const NodeLabeler&) = delete;
   NodeLabeler& operator=(const NodeLabeler&) = delete;
 
@@ -68,24 +67,26 @@ class NodeLabeler {
   NodeLabelerState state() const;
 
  private:
-  void Run();
-  Status Write(const Labels& labels, Duration* retry_after);
+  std::optional<TimePoint> Step(Canceller& canceller);
+  Status Write(const Labels& labels, Canceller& canceller, Duration* retry_after);
+  std::string Problem(const Status& status) const;  // and the way out, for a person
   void Finish(const Status& status, uint64_t number);
 
   ApiClient& client_;
   const ObjectPath node_;
   const NodeLabelerOptions options_;
-  Canceller canceller_;
 
   mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopped_ = false;         // guarded by mutex_
   Labels wanted_;                // guarded by mutex_
   uint64_t wanted_number_ = 0;   // guarded by mutex_: counts SetLabels()
   uint64_t written_number_ = 0;  // guarded by mutex_: what the node has
   NodeLabelerState state_;       // guarded by mutex_
 
-  std::thread thread_;
+  // worker_'s own:
+  Backoff backoff_;
+  std::optional<TimePoint> look_again_;  // none: nothing was set yet
+
+  Worker worker_;
 };
 
 }  // namespace npu_ipc::cluster

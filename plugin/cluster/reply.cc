@@ -41,12 +41,19 @@ StatusCode CodeOf(int http_status, const std::string& reason) {
   }
 }
 
-std::string WayOut(int http_status, const std::string& operation) {
+// Whether a right is missing; else an admission plugin or policy refused, and its message has the
+// reason. The authorizers' messages are made in one place (kubernetes: apiserver,
+// pkg/endpoints/handlers/responsewriters/errors.go).
+bool OfAuthorization(const std::string& message) {
+  return message.empty() || message.find(" cannot ") != std::string::npos;
+}
+
+std::string WayOut(int http_status, const std::string& message, const std::string& operation) {
   switch (http_status) {
     case 401:
       return "; the token or client certificate is not accepted (expired, or of another cluster)";
     case 403:
-      return "; the account's role must allow it to " + operation;
+      return OfAuthorization(message) ? "; the account's role must allow it to " + operation : "";
     default:
       return "";
   }
@@ -91,7 +98,7 @@ Reply FailureReply(const std::string& operation, int http_status, const Json& st
   std::string text = operation + ": HTTP " + std::to_string(http_status);
   if (!reply.reason.empty()) text += " " + reply.reason;
   if (!message.empty()) text += ": " + message;
-  text += WayOut(http_status, operation);
+  text += WayOut(http_status, message, operation);
   reply.status = Status(CodeOf(http_status, reply.reason), std::move(text));
   return reply;
 }

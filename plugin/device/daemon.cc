@@ -10,23 +10,30 @@
 #include "plugin/kubelet/recorded_resource.h"
 
 namespace npu_ipc::device {
+namespace {
+
+// Of registration before everything else. A kubelet that is there has answered by then.
+constexpr Duration kHeadStart = std::chrono::milliseconds(50);
+
+}  // namespace
 
 Result<std::unique_ptr<Daemon>> Daemon::Create(EventLoop& loop, const Settings& settings,
                                                DevicePoller::OpenDeviceManager open) {
+  std::unique_ptr<Daemon> daemon(new Daemon(loop, settings, std::move(open)));
+  daemon->monitor_.SetOnLook(
+      [raw = daemon.get()](const Snapshot& snapshot, const Observation* observation) {
+        if (raw->rest_started_) raw->view_.OnLook(snapshot, observation, *raw->session_);
+      });
+  daemon->monitor_.Start();  // its thread waits for the driver, this one for the disk
   Result<injection::ContainerChanges> library = injection::PrepareLibrary(settings.library);
   if (!library.ok()) return library.status();
   spdlog::info("library for containers: directory={}", library->mounts.front().host_path);
   Result<std::unique_ptr<kubelet::KubeletSession>> session =
       kubelet::KubeletSession::Create(loop, settings.kubelet);
   if (!session.ok()) return session.status();
-  std::unique_ptr<Daemon> daemon(new Daemon(loop, settings, std::move(open)));
   daemon->library_changes_ = std::move(*library);
   daemon->session_ = std::move(*session);
   daemon->WatchInjection();
-  daemon->monitor_.SetOnLook(
-      [raw = daemon.get()](const Snapshot& snapshot, const Observation* observation) {
-        raw->view_.OnLook(snapshot, observation, *raw->session_);
-      });
   return daemon;
 }
 
@@ -44,6 +51,7 @@ Daemon::Daemon(EventLoop& loop, const Settings& settings, DevicePoller::OpenDevi
 }
 
 Daemon::~Daemon() {
+  loop_.Cancel(rest_timer_);
   session_.reset();  // nothing is allocated any more
   if (injection_ != nullptr && failure_.ok() && allocations_->snapshot()->allocations.empty()) {
     injection_->Close();
@@ -55,6 +63,7 @@ Status Daemon::Offer(const std::shared_ptr<NpuResource>& resource) {
   if (pod_resources_watch_ == nullptr) {
     pod_resources_watch_ =
         std::make_unique<kubelet::PodResourcesWatch>(settings_.pod_resources, allocations_);
+    if (rest_started_) pod_resources_watch_->Start();
   }
   const auto record = [this](const kubelet::AllocateCall& call) {
     if (call.status.ok()) {
@@ -100,7 +109,14 @@ void Daemon::RefreshInjection() {
   OnSnapshot(*monitor_.snapshot());
 }
 
+void Daemon::StartTheRest() {
+  rest_started_ = true;
+  monitor_.LookNow();
+  if (pod_resources_watch_ != nullptr) pod_resources_watch_->Start();
+}
+
 void Daemon::OnSnapshot(const Snapshot& snapshot) {
+  if (rest_timer_ == 0) rest_timer_ = loop_.RunAfter(kHeadStart, [this] { StartTheRest(); });
   // Looked at anew each time: the driver may have been installed since.
   const NodeInjection::Prepared prepared = injection_->Prepare(snapshot.devices);
   view_.HoldBack(prepared.status);

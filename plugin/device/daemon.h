@@ -22,16 +22,13 @@ namespace npu_ipc::device {
 // waits for the driver, and gRPC's threads read what NpuResource holds.
 class Daemon {
  public:
-  // Installs the library and watches the kubelet's directory. Errors are of the installation and of the settings: a
-  // node without a driver or a kubelet is none, but waited for.
+  // Starts looking for devices, and installs the library and watches the kubelet's directory meanwhile. Errors are of
+  // the installation and of the settings: a node without a driver or a kubelet is none, but waited for.
   static Result<std::unique_ptr<Daemon>> Create(EventLoop& loop, const Settings& settings,
                                                 DevicePoller::OpenDeviceManager open);
   ~Daemon();
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
-
-  // Starts looking for devices. Returns at once.
-  void Start() { monitor_.Start(); }
 
   // Not ok once something has failed that waiting does not mend: the loop was stopped.
   const Status& failure() const { return failure_; }
@@ -49,11 +46,16 @@ class Daemon {
   void WatchInjection();
   void RefreshInjection();
   void OnSnapshot(const Snapshot& snapshot);
+  // What registration does not need, and would only hold up: the device view, what it shows beside the devices, and who
+  // holds what.
+  void StartTheRest();
   Status Offer(const std::shared_ptr<NpuResource>& resource);
 
   EventLoop& loop_;
   Settings settings_;
   Status failure_;
+  EventLoop::TimerId rest_timer_ = 0;  // from the first snapshot on
+  bool rest_started_ = false;
   injection::ContainerChanges library_changes_;
   std::unique_ptr<NodeInjection> injection_;
   std::map<std::string, std::shared_ptr<NpuResource>> resources_;  // by name

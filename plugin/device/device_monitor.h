@@ -43,6 +43,9 @@ class DeviceMonitor {
   // These hold from now on, but for the thresholds, which stay; looks at once. Not before Start().
   void Apply(const MonitorSettings& settings);
 
+  // Looks now, and not only at the interval's end. Nothing, while a look is under way.
+  void LookNow() { poller_.Poll(); }
+
   const std::shared_ptr<const Snapshot>& snapshot() const { return published_; }
 
  private:

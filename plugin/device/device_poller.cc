@@ -53,18 +53,22 @@ Status CheckDeviceShare(hal::DeviceManager& manager, uint32_t physical_id, bool 
 
 }  // namespace
 
-Observation LookAt(hal::DeviceManager& manager, const SharingSettings& sharing, LinkTable* links) {
+Observation LookAt(hal::DeviceManager& manager, LookScope scope, const SharingSettings& sharing,
+                   LinkTable* links) {
   Observation observation{manager.Devices(), {}, {}, {}};
   if (!observation.inventory.ok()) return observation;
   ReadLinks(manager, observation.inventory->devices, links);
   observation.links = *links;
   for (const hal::Device& device : observation.inventory->devices) {
     observation.health.emplace(device.physical_id, manager.Health(device.physical_id));
-    const Result<hal::DeviceUsage> usage = manager.Usage(device.physical_id);
-    if (usage.ok()) observation.usage[device.physical_id] = *usage;
     if (!sharing.needed) continue;
     observation.sharing.emplace(device.physical_id,
                                 CheckDeviceShare(manager, device.physical_id, sharing.manage));
+  }
+  if (scope == LookScope::kScheduling) return observation;
+  for (const hal::Device& device : observation.inventory->devices) {
+    const Result<hal::DeviceUsage> usage = manager.Usage(device.physical_id);
+    if (usage.ok()) observation.usage[device.physical_id] = *usage;
   }
   const Result<std::string> version = manager.DriverVersion();
   if (version.ok()) observation.driver_version = *version;
@@ -101,6 +105,7 @@ struct DevicePoller::Shared {
 
   // The thread's alone. The manager comes last: until it is gone it reports faults, to the members above.
   bool subscribed = false;
+  LookScope scope = LookScope::kScheduling;  // of the next look
   LinkTable links;
   std::unique_ptr<hal::DeviceManager> manager;
 };
@@ -129,7 +134,7 @@ Observation DevicePoller::Shared::TakeALook() {
     const std::lock_guard lock(mutex);
     used = sharing;
   }
-  return LookAt(*manager, used, &links);
+  return LookAt(*manager, std::exchange(scope, LookScope::kEverything), used, &links);
 }
 
 DevicePoller::DevicePoller(OpenDeviceManager open, Deliver deliver, const Clock& clock,

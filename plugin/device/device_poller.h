@@ -17,12 +17,18 @@ struct SharingSettings {
   bool manage = false;  // switch it on where it is off and the card is free
 };
 
+// How much of the driver is asked in one look. What is measured (temperatures, memory in use) takes several calls a
+// device, each of which may wait for its firmware, and no container is scheduled by it.
+enum class LookScope { kScheduling, kEverything };
+
 // One look, on the calling thread, which waits for the driver. `links` are those that are known already, and then those
 // of the devices that are there.
-Observation LookAt(hal::DeviceManager& manager, const SharingSettings& sharing, LinkTable* links);
+Observation LookAt(hal::DeviceManager& manager, LookScope scope, const SharingSettings& sharing,
+                   LinkTable* links);
 
 // Looks at the driver when asked to. The vendor library is opened on this thread too, again at each look until that
-// succeeds: drivers are installed and reset under a running node. Thread safe, but for the destructor.
+// succeeds: drivers are installed and reset under a running node. The first look is of LookScope::kScheduling, as the
+// kubelet waits for it. Thread safe, but for the destructor.
 class DevicePoller {
  public:
   using OpenDeviceManager = std::function<Result<std::unique_ptr<hal::DeviceManager>>()>;

@@ -20,7 +20,8 @@ Snapshot TakeSnapshot(const Settings& settings, const DevicePoller::OpenDeviceMa
   LinkTable links;
   DeviceTable table(settings.health.thresholds, settings.health.faults);
   if (manager.ok()) {
-    table.Observe(LookAt(**manager, {settings.health.sharing.needed, false}, &links));
+    table.Observe(
+        LookAt(**manager, LookScope::kScheduling, {settings.health.sharing.needed, false}, &links));
   } else {
     table.Observe(Observation{manager.status(), {}, {}, {}});
   }

@@ -51,7 +51,6 @@ int Main(int argc, char** argv) {
   Result<std::unique_ptr<Daemon>> daemon = Daemon::Create(**loop, settings, open);
   if (!daemon.ok()) return Fail(daemon.status());
   running = daemon->get();
-  (*daemon)->Start();
   (*loop)->Run();
 
   const Status failure = (*daemon)->failure();

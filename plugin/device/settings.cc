@@ -67,18 +67,10 @@ void AddOptions(config::Options& options, Settings* settings) {
   options.Add("injection.keepVersions",
               "how long a version of the library that no pod can name is kept, at least",
               &settings->injection.keep_versions, hours(1), hours(10 * 365 * 24));
-  options.Add("injection.librarySource",
-              "the directory of libnpu_ipc.so; default: ../lib, seen from the program",
-              &settings->library.source);
-  options.Add("injection.libraryStore",
-              "the host's directory that the library is kept in for containers",
-              &settings->library.store);
-  options.Add("injection.socketDirectory", "the host's directory of the broker's socket",
-              &settings->library.socket_directory);
-  options.Add("deviceView.socket",
-              "where what is known of the devices is served to the broker; 'off': nowhere",
-              &settings->device_view_socket);
-  // The others are of sockets, of names that the kubelet knows, and of files that running pods rely on.
+  injection::AddLibraryOptions(options, &settings->library);
+  device_view::AddSocketOption(options, &settings->device_view_socket);
+  // The others are of sockets, of names that the kubelet knows, of files that running pods rely on,
+  // and of the log's format, which threads use.
   options.MarkLive({"log.level", "kubelet.podResourcesInterval", "health.pollInterval",
                     "health.hangTimeout", "health.faultTable", "sharing.replicas",
                     "sharing.manageDeviceShare", "driver.directory", "driver.hostRoot",
@@ -101,11 +93,8 @@ Status Validate(const Settings& settings) {
       CheckAbsolutePath("driver.directory", settings.driver.directory),
       CheckAbsolutePath("driver.hostRoot", settings.driver.host_root),
       CheckAbsolutePath("injection.cdiDirectory", settings.injection.cdi_directory),
-      CheckAbsolutePath("injection.libraryStore", settings.library.store),
-      CheckAbsolutePath("injection.socketDirectory", settings.library.socket_directory),
-      device_view::SocketIsOff(settings.device_view_socket)
-          ? Status::Ok()
-          : CheckAbsolutePath("deviceView.socket", settings.device_view_socket),
+      injection::CheckLibrary(settings.library),
+      device_view::CheckSocket(settings.device_view_socket),
   });
 }
 

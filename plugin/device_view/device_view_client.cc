@@ -8,6 +8,7 @@
 
 #include "plugin/device_view/conversion.h"
 #include "plugin/device_view/proto/device_view.grpc.pb.h"
+#include "plugin/grpc/keep_running.h"
 
 namespace npu_ipc::device_view {
 namespace {
@@ -15,6 +16,7 @@ namespace {
 namespace v1 = npu::ipc::v1;
 
 std::shared_ptr<grpc::Channel> Dial(const std::string& socket) {
+  KeepGrpcRunning();
   grpc::ChannelArguments arguments;
   arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
   // The back-off is ours: gRPC's own would be kept from one channel to the next.

@@ -15,6 +15,7 @@
 #include "hal/base/unix_socket.h"
 #include "plugin/device_view/conversion.h"
 #include "plugin/device_view/proto/device_view.grpc.pb.h"
+#include "plugin/grpc/keep_running.h"
 #include "plugin/grpc/state_stream.h"
 
 namespace npu_ipc::device_view {
@@ -109,6 +110,7 @@ class DeviceViewServer::Service final : public v1::DeviceView::CallbackService {
   }
 
   bool Listen(const std::string& path) {
+    KeepGrpcRunning();
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort("unix:" + path, grpc::InsecureServerCredentials(), &port);

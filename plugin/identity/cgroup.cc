@@ -1,7 +1,6 @@
 #include "plugin/identity/cgroup.h"
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -91,7 +90,7 @@ std::optional<std::string> PodOf(std::string_view component) {
 // "<id>", or "<runtime>-<id>.scope". "crio-conmon-<id>.scope" is CRI-O's monitor, no container.
 std::optional<std::string> ContainerIdOf(std::string_view component) {
   if (ConsumeSuffix(component, ".scope")) {
-    for (const std::string_view runtime : {"cri-containerd-", "crio-", "docker-", "libpod-"}) {
+    for (const std::string_view runtime : {"cri-containerd-", "crio-", "docker-", "isulad-"}) {
       if (ConsumePrefix(component, runtime)) break;
     }
   } else {
@@ -122,49 +121,109 @@ std::optional<ContainerCgroup> JoinedContainer(std::string_view component) {
   return ContainerCgroup{std::move(*pod), std::move(*container)};
 }
 
-std::optional<ContainerCgroup> ContainerOfPath(std::string_view path) {
+// A container, and the part of its path that is not the kubelet's: what is above "kubepods".
+struct Place {
+  ContainerCgroup container;
+  std::string root;
+};
+
+std::string Join(const Components& components, size_t count) {
+  std::string path;
+  for (size_t i = 0; i < count; ++i) path.append("/").append(components[i]);
+  return path;
+}
+
+// The container whose pod, QoS level, or "kubepods" is `components[at]`.
+std::optional<ContainerCgroup> ContainerBelow(const Components& components, size_t at) {
+  if (IsKubepods(components[at])) return ContainerAt(components, at + 1);
+  return JoinedContainer(components[at]);
+}
+
+// From a private cgroup namespace. Directly after the ".." are the cgroups that hold the reader's
+// own: the kubelet's, where it runs in a pod, or else the root's. Nobody but the kubelet makes
+// children there, and further down others do.
+std::optional<Place> PlaceOfRelative(const Components& components, size_t up) {
+  if (up == components.size()) return std::nullopt;
+  std::optional<ContainerCgroup> found = ContainerAt(components, up);
+  if (!found && (components[up] == "kubelet" || components[up] == "kubelet.slice")) ++up;
+  if (!found && up < components.size()) found = ContainerBelow(components, up);
+  if (!found) return std::nullopt;
+  return Place{*std::move(found), Join(components, up)};
+}
+
+std::optional<Place> PlaceOf(std::string_view path) {
   const Components components = Split(path, '/');
   size_t up = 0;
   while (up < components.size() && components[up] == "..") ++up;
-  if (up > 0) {
-    if (std::optional<ContainerCgroup> found = ContainerAt(components, up)) return found;
-  }
-  for (size_t at = up; at < components.size(); ++at) {
-    if (IsKubepods(components[at])) return ContainerAt(components, at + 1);
-    if (std::optional<ContainerCgroup> found = JoinedContainer(components[at])) return found;
+  if (up > 0) return PlaceOfRelative(components, up);
+  for (size_t at = 0; at < components.size(); ++at) {
+    // systemd gives each user that logs in a cgroup to fill as they like.
+    if (components[at] == "user.slice") return std::nullopt;
+    std::optional<ContainerCgroup> found = ContainerBelow(components, at);
+    if (found) return Place{*std::move(found), Join(components, at)};
+    if (IsKubepods(components[at])) return std::nullopt;
   }
   return std::nullopt;
 }
 
-// The third field of "<id>:<controllers>:<path>"; a path may hold ':' itself.
-std::string_view PathOf(std::string_view line) {
-  for (int field = 0; field < 2; ++field) {
-    const size_t colon = line.find(':');
-    if (colon == std::string_view::npos) return {};
-    line.remove_prefix(colon + 1);
-  }
+// The third field of "<number>:<controllers>:/<path>"; a path may hold ':' itself.
+std::optional<std::string_view> PathOf(std::string_view line) {
+  const size_t number_end = line.find(':');
+  if (number_end == 0 || number_end == std::string_view::npos) return std::nullopt;
+  const bool is_number = std::all_of(line.begin(), line.begin() + number_end,
+                                     [](char c) { return c >= '0' && c <= '9'; });
+  const size_t controllers_end = line.find(':', number_end + 1);
+  if (!is_number || controllers_end == std::string_view::npos) return std::nullopt;
+  line.remove_prefix(controllers_end + 1);
+  if (!line.starts_with('/')) return std::nullopt;
   return line;
+}
+
+// The places that the lines of `text` name.
+Result<std::vector<Place>> PlacesOf(std::string_view text) {
+  if (text.size() > kMaxCgroupBytes) {
+    return Status(StatusCode::kInvalidArgument,
+                  "its cgroup file is larger than " + std::to_string(kMaxCgroupBytes) + " bytes");
+  }
+  std::vector<Place> places;
+  for (const std::string_view line : Split(text, '\n')) {
+    const std::optional<std::string_view> path = PathOf(line);
+    if (!path) {
+      return Status(StatusCode::kInvalidArgument,
+                    "its cgroup file has a line that no kernel writes");
+    }
+    if (std::optional<Place> place = PlaceOf(*path)) places.push_back(*std::move(place));
+  }
+  return places;
+}
+
+bool AnyHasRoot(const std::vector<Place>& places, const std::string& root) {
+  return std::any_of(places.begin(), places.end(),
+                     [&root](const Place& place) { return place.root == root; });
 }
 
 }  // namespace
 
-Result<ContainerCgroup> ParseCgroup(std::string_view text) {
-  std::optional<ContainerCgroup> found;
-  for (const std::string_view line : Split(text, '\n')) {
-    std::optional<ContainerCgroup> here = ContainerOfPath(PathOf(line));
-    if (!here) continue;
-    if (found && *found != *here) {
+Result<ContainerCgroup> ParseCgroup(std::string_view text, std::string_view own) {
+  const Result<std::vector<Place>> places = PlacesOf(text);
+  if (!places.ok()) return places.status();
+  const Result<std::vector<Place>> own_places = PlacesOf(own);
+  if (!own_places.ok()) return own_places.status().WithContext("of this process itself");
+  const ContainerCgroup* found = nullptr;
+  for (const Place& place : *places) {
+    if (!own_places->empty() && !AnyHasRoot(*own_places, place.root)) continue;
+    if (found != nullptr && *found != place.container) {
       return Status(StatusCode::kPermissionDenied,
                     "its cgroup hierarchies name different containers: pod " + found->pod_uid +
-                        " container " + found->container_id + ", and pod " + here->pod_uid +
-                        " container " + here->container_id);
+                        " container " + found->container_id + ", and pod " +
+                        place.container.pod_uid + " container " + place.container.container_id);
     }
-    found = std::move(here);
+    found = &place.container;
   }
-  if (!found) {
+  if (found == nullptr) {
     return Status(StatusCode::kNotFound, "its cgroup names no container of a Kubernetes pod");
   }
-  return *std::move(found);
+  return *found;
 }
 
 }  // namespace npu_ipc::identity

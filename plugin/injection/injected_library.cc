@@ -4,6 +4,8 @@
 #include <system_error>
 
 #include "hal/base/posix_error.h"
+#include "plugin/config/checks.h"
+#include "plugin/config/options.h"
 #include "plugin/injection/host_files.h"
 #include "plugin/injection/library_store.h"
 
@@ -19,6 +21,23 @@ Result<std::string> Source(const InjectedLibrary& library) {
 }
 
 }  // namespace
+
+void AddLibraryOptions(config::Options& options, InjectedLibrary* library) {
+  options.Add("injection.librarySource",
+              "the directory of libnpu_ipc.so; default: ../lib, seen from the program",
+              &library->source);
+  options.Add("injection.libraryStore",
+              "the host's directory that the library is kept in for containers", &library->store);
+  options.Add("injection.socketDirectory", "the host's directory of the broker's socket",
+              &library->socket_directory);
+}
+
+Status CheckLibrary(const InjectedLibrary& library) {
+  return config::FirstFailure({
+      config::CheckAbsolutePath("injection.libraryStore", library.store),
+      config::CheckAbsolutePath("injection.socketDirectory", library.socket_directory),
+  });
+}
 
 Result<ContainerChanges> PrepareLibrary(const InjectedLibrary& library) {
   const Result<std::string> source = Source(library);

@@ -6,6 +6,10 @@
 #include "hal/base/result.h"
 #include "plugin/injection/container_changes.h"
 
+namespace npu_ipc::config {
+class Options;
+}  // namespace npu_ipc::config
+
 namespace npu_ipc::injection {
 
 struct InjectedLibrary {
@@ -13,6 +17,12 @@ struct InjectedLibrary {
   std::string store = "/var/lib/npu-ipc/lib";     // the host's directory of its versions
   std::string socket_directory = "/run/npu-ipc";  // the host's, of the broker's socket
 };
+
+// Adds injection.librarySource, injection.libraryStore and injection.socketDirectory.
+void AddLibraryOptions(config::Options& options, InjectedLibrary* library);
+
+// kInvalidArgument names the setting that is no absolute path.
+Status CheckLibrary(const InjectedLibrary& library);
 
 // Installs the library into the store and makes the socket directory (a container cannot be started
 // with a mount whose source is missing, whoever of the two daemons is first). Returns what a

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "hal/base/unix_socket.h"
+#include "plugin/grpc/keep_running.h"
 #include "plugin/grpc/state_stream.h"
 #include "plugin/kubelet/proto/device_plugin.grpc.pb.h"
 
@@ -186,6 +187,7 @@ class DevicePluginServer::Service final : public v1beta1::DevicePlugin::Callback
   }
 
   bool Listen(const std::string& path) {
+    KeepGrpcRunning();
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort("unix:" + path, grpc::InsecureServerCredentials(), &port);

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "plugin/grpc/keep_running.h"
 #include "plugin/kubelet/proto/pod_resources.grpc.pb.h"
 
 namespace npu_ipc::kubelet {
@@ -18,6 +19,7 @@ using Merged = std::map<std::pair<ContainerName, std::string>, std::set<std::str
 constexpr int kLargestAnswer = 64 << 20;
 
 std::unique_ptr<Stub> Dial(const std::string& socket) {
+  KeepGrpcRunning();
   grpc::ChannelArguments arguments;
   // A URL-encoded path, gRPC's own choice for local sockets, is refused by some HTTP/2 servers.
   arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");

@@ -13,8 +13,7 @@ PodResourcesWatch::PodResourcesWatch(const PodResourcesSettings& settings,
       tracker_(std::move(tracker)),
       clock_(clock),
       client_(settings.socket, settings.timeout),
-      interval_(settings.interval),
-      thread_([this] { Run(); }) {}
+      interval_(settings.interval) {}
 
 PodResourcesWatch::~PodResourcesWatch() {
   {
@@ -23,7 +22,11 @@ PodResourcesWatch::~PodResourcesWatch() {
   }
   changed_.notify_all();
   client_.Cancel();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
+}
+
+void PodResourcesWatch::Start() {
+  thread_ = std::thread([this] { Run(); });
 }
 
 void PodResourcesWatch::AskSoon() {

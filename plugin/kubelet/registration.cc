@@ -6,12 +6,14 @@
 #include <mutex>
 #include <utility>
 
+#include "plugin/grpc/keep_running.h"
 #include "plugin/kubelet/proto/device_plugin.grpc.pb.h"
 
 namespace npu_ipc::kubelet {
 namespace {
 
 std::shared_ptr<grpc::Channel> Dial(const std::string& socket) {
+  KeepGrpcRunning();
   grpc::ChannelArguments arguments;
   // A URL-encoded path, gRPC's own choice for local sockets, is refused by some HTTP/2 servers.
   arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");

@@ -1,5 +1,7 @@
 """npu-device-plugin beside a real kubelet, containerd and API server."""
 
+import pathlib
+
 from cluster.process import wait_until
 from cluster_test_case import ClusterTestCase
 from npus import COUNT, RESOURCE, SHARE
@@ -33,9 +35,7 @@ class Allocation(ClusterTestCase):
     def test_beyond_capacity_a_pod_waits_for_the_holder_to_go(self):
         self.run_pod("holder", npus=COUNT)
         self.create("waiting", npus=1)
-        wait_until(lambda: f"Insufficient {RESOURCE}" in str(self.kubectl.get("pod", "waiting")["status"]),
-                   "the scheduler to say why the pod waits")
-        self.assertEqual(self.kubectl.get("pod", "waiting")["status"]["phase"], "Pending")
+        self.wait_until_it_waits("waiting")
         self.kubectl.delete_pod("holder")
         self.kubectl.wait_for_phase("waiting", "Running")
         self.assertEqual(len(self.devices("waiting")), 1)
@@ -74,6 +74,15 @@ class Restarts(ClusterTestCase):
         self.check_next_pod_gets_others("plugin")
         self.check_untouched("plugin", before)
 
+    def test_a_socket_removed_by_hand_is_made_again(self):
+        before = self.npus.registrations(RESOURCE)
+        sockets = list(pathlib.Path("/var/lib/kubelet/device-plugins").glob("npu-ipc-huawei.com*.sock"))
+        self.assertEqual(len(sockets), 1)
+        sockets[0].unlink()
+        wait_until(lambda: self.npus.registrations(RESOURCE) > before, "the plugin to register again")
+        self.wait_for_allocatable(COUNT)
+        self.run_pod("socket", npus=COUNT)
+
     def test_containerd(self):
         before = self.run_pod("containerd", npus=2)
         self.node.restart_containerd()
@@ -94,13 +103,37 @@ class Health(ClusterTestCase):
         self.wait_for_allocatable(COUNT)
 
 
-class Cdi(ClusterTestCase):
+class Configured(ClusterTestCase):
+    """A device plugin with other settings, until the test ends."""
 
-    def test_devices_come_by_cdi(self):
-        self.npus.restart_plugin("--injection-mode", "cdi")
+    def configure(self, *options):
         self.addCleanup(self.wait_for_allocatable, COUNT)
         self.addCleanup(self.npus.restart_plugin)
+        self.npus.restart_plugin(*options)
+
+    def test_devices_come_by_cdi(self):
+        self.configure("--injection-mode", "cdi")
         self.wait_for_allocatable(COUNT)
         self.run_pod("cdi", npus=2)
         self.assertEqual(len(self.devices("cdi")), 2)
         self.kubectl.exec("cdi", "test", "-e", "/usr/local/Ascend/driver/lib64/libascendcl.so")
+
+    def test_manifests_of_another_plugin_need_no_edit(self):
+        self.configure("--resources-ascend910b", "huawei.com/Ascend910")
+        self.wait_for_allocatable(COUNT, "huawei.com/Ascend910")
+        self.run_pod("named", npus=2, resource="huawei.com/Ascend910")
+        self.assertEqual(len(self.devices("named")), 2)
+
+    def test_two_pods_have_the_same_cards(self):
+        self.configure("--sharing-replicas", "2", "--sharing-manage-device-share")
+        self.wait_for_allocatable(2 * COUNT)
+        for name in ("train", "infer"):
+            self.run_pod(name, npus=COUNT)
+            self.assertEqual(len(self.devices(name)), COUNT)  # distinct cards before any is given twice
+        self.create("third", npus=1)
+        self.wait_until_it_waits("third")
+        for name in ("train", "infer"):
+            wait_until(lambda name=name: len(self.npus.holders().get(("default", name, "main"), ())) == COUNT,
+                       f"{name} to be named as holder of every card")
+
+

@@ -2,6 +2,7 @@
 
 import pathlib
 
+from broker_account import BrokerAccount
 from cluster import box, image, programs
 from cluster.control_plane import SERVICE_ADDRESS, ControlPlane
 from cluster.kubectl import Kubectl
@@ -13,12 +14,13 @@ NODE = "node-1"
 kubectl: Kubectl
 control_plane: ControlPlane
 node: Node
+account: BrokerAccount
 npus: Npus
 
 
 def start(build_tree, log_directory, cgroup):
     """Inside the box. Returns when the node is Ready and offers all NPUs."""
-    global kubectl, control_plane, node, npus  # pylint: disable=global-statement
+    global kubectl, control_plane, node, account, npus  # pylint: disable=global-statement
     tools = programs.build()
     box.furnish(NODE, [SERVICE_ADDRESS, "10.89.0.1"])
     work = pathlib.Path("/run/e2e")
@@ -32,6 +34,8 @@ def start(build_tree, log_directory, cgroup):
     node = Node(NODE, tools, work / "node", log_directory, cgroup)
     node.start(control_plane, archive)
     wait_until_ready(kubectl, NODE)
-    npus = Npus(build_tree, log_directory)
+    account = BrokerAccount(kubectl, control_plane, NODE, work)
+    account.prepare()
+    npus = Npus(build_tree, log_directory, NODE, account.kubeconfig)
     npus.start()
     wait_for_allocatable(kubectl, NODE, RESOURCE, COUNT)

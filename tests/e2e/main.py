@@ -7,7 +7,6 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
@@ -33,14 +32,14 @@ def _arguments():
 def _outside(options):
     if os.geteuid() != 0:
         raise SystemExit("e2e cannot run: namespaces, mounts and cgroups need root")
-    programs.build()
-    if options.build_only:
-        return 0
-    shutil.rmtree(options.log_directory, ignore_errors=True)
-    options.log_directory.mkdir(parents=True)
-    name = f"npu-e2e-{os.getpid()}"
-    with box.cgroup(name):
-        code = box.run([sys.executable, *sys.argv, "--in-box", name])
+    with box.interruptible():
+        programs.build()
+        if options.build_only:
+            return 0
+        shutil.rmtree(options.log_directory, ignore_errors=True)
+        options.log_directory.mkdir(parents=True)
+        with box.cgroup("npu-e2e-") as name:
+            code = box.run([sys.executable, *sys.argv, "--in-box", name])
     if code != 0:
         print(f"e2e: failed; the logs of all daemons are in {options.log_directory}", file=sys.stderr)
     return code
@@ -52,7 +51,8 @@ def _inside(options):
     environment.start(options.build_tree, options.log_directory, options.in_box)
     print(f"e2e: cluster ready in {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
     if options.shell:
-        variables = {**os.environ, "KUBECONFIG": str(environment.control_plane.kubeconfig("admin"))}
+        variables = {**os.environ, "KUBECONFIG": str(environment.control_plane.kubeconfig("admin")),
+                     "PATH": f"{environment.kubectl.program.parent}:{os.environ['PATH']}"}
         return subprocess.run([os.environ.get("SHELL", "/bin/sh")], env=variables, check=False).returncode
     loader = unittest.TestLoader()
     here = str(pathlib.Path(__file__).parent)

@@ -6,46 +6,71 @@ import pathlib
 import shutil
 import subprocess
 
+import metrics
 from cluster.process import Daemon, wait_until
 
 RESOURCE = "huawei.com/Ascend910B"
 SHARE = "npu-ipc.io/share"
 COUNT = 8
+# Each node that the simulator can be: how many NPUs of which resource.
+SHAPES = {"910b": (COUNT, RESOURCE), "910b-box16": (16, RESOURCE), "910c": (16, "huawei.com/Ascend910C")}
 _DRIVER = pathlib.Path("/run/ascend/driver")  # where a node has /usr/local/Ascend/driver
+_CONTROL = _DRIVER / "lib64/npu-sim-control.sock"
+_HTTP = "127.0.0.1:9500"
 _VIEW = "/run/npu-ipc-private/device-view.sock"
 
 
 class Npus:
-    """Eight 910B, the device plugin and the broker. `build` is a build tree of this project."""
+    """The node's NPUs, the device plugin and the broker. `build` is a build tree of this project."""
 
-    def __init__(self, build, log_directory):
+    def __init__(self, build, log_directory, node, kubeconfig):
         self._programs = pathlib.Path(build) / "bin"
         self._vendor_libraries = pathlib.Path(build) / "lib/npu-ipc-sim"
         self._logs = log_directory
+        self._node = node
+        self._kubeconfig = kubeconfig
         self._pods_file = pathlib.Path("/run/npu-pods/pods.json")
         self.driver = None
         self.plugin = None
         self.broker = None
 
     def start(self):
-        """Returns when the driver serves; the daemons may still be at it."""
-        library_directory = _DRIVER / "lib64"
-        shutil.copytree(self._vendor_libraries, library_directory)
-        self.driver = Daemon("npu-sim-driver", [
-            self._programs / "npu-sim-driver", "--node", "910b", "--library-directory", library_directory,
-            "--device-directory", "/dev"], self._logs).start()
-        self.driver.wait_until(lambda: "ready" in self.driver.log.read_text(), "the simulated driver")
+        """Eight 910B. Returns when the driver serves; the daemons may still be at it."""
+        shutil.copytree(self._vendor_libraries, _DRIVER / "lib64")
         self.know_pods({"apiVersion": "v1", "kind": "List", "items": []})
         os.makedirs(os.path.dirname(_VIEW), mode=0o700)
-        self.broker = Daemon("npu-ipc-broker", [
-            self._programs / "npu-ipc-broker", "--pods-file", self._pods_file, "--http-listen-address", "127.0.0.1:9500",
-            "--device-view-socket", _VIEW], self._logs).start()
+        self._start_driver("910b")
+        self.broker = Daemon("npu-ipc-broker", self._broker_command(self._node), self._logs).start()
         self.plugin = Daemon("npu-device-plugin", self._plugin_command(), self._logs).start()
+
+    def become(self, shape):
+        """One of SHAPES. No pod may have devices."""
+        self.plugin.stop()
+        self.driver.stop()
+        self._start_driver(shape)
+        self.plugin.start()
+
+    def _start_driver(self, shape):
+        self.driver = Daemon(f"npu-sim-driver-{shape}", [
+            self._programs / "npu-sim-driver", "--node", shape, "--library-directory", _DRIVER / "lib64",
+            "--device-directory", "/dev"], self._logs, ready_option="--ready-fd").start()
+
+    def _broker_command(self, node):
+        return [str(part) for part in (
+            self._programs / "npu-ipc-broker", "--pods-file", self._pods_file, "--http-listen-address", _HTTP,
+            "--device-view-socket", _VIEW, "--cluster-kubeconfig", self._kubeconfig, "--node-name", node)]
 
     def _plugin_command(self, *options):
         return [str(part) for part in (
             self._programs / "npu-device-plugin", "--dcmi-library", _DRIVER / "lib64/libdcmi.so",
-            "--driver-directory", _DRIVER, "--health-poll-interval", "500ms", "--device-view-socket", _VIEW, *options)]
+            "--driver-directory", _DRIVER, "--health-poll-interval", "500ms",
+            "--kubelet-pod-resources-interval", "2s", "--device-view-socket", _VIEW, *options)]
+
+    def restart_broker(self, node=None):
+        """Ends the broker and starts it, as that of another `node` where one is named."""
+        self.broker.stop()
+        self.broker.command = self._broker_command(node or self._node)
+        self.broker.start()
 
     def restart_plugin(self, *options):
         """Ends the device plugin and starts it with `options` added."""
@@ -53,10 +78,18 @@ class Npus:
         self.plugin.command = self._plugin_command(*options)
         self.plugin.start()
 
+    def holders(self):
+        """Who has which devices, by the broker's metrics."""
+        return metrics.holders(_HTTP)
+
+    def registrations(self, resource):
+        """How often the kubelet accepted it since the daemon that serves it started."""
+        return metrics.registrations(_HTTP, resource)
+
     def control(self, *arguments):
         """npu-sim-control: health and faults of the simulated devices."""
-        subprocess.run([self._programs / "npu-sim-control", "--socket", _DRIVER / "lib64/npu-sim-control.sock",
-                        *arguments], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([self._programs / "npu-sim-control", "--socket", _CONTROL, *arguments], check=True,
+                       stdout=subprocess.DEVNULL)
 
     def know_pods(self, pods):
         """What the broker knows of the pods from now on."""
@@ -68,11 +101,5 @@ class Npus:
 
 def wait_for_allocatable(kubectl, node, resource, count):
     """Until the node offers so many."""
-
-    def offered():
-        seen = kubectl.get("node", node)["status"]["allocatable"].get(resource)
-        if seen == str(count):
-            return True
-        raise LookupError(f"allocatable has {resource}: {seen}")
-
-    wait_until(offered, f"{count} of {resource} to be allocatable")
+    kubectl.wait_for_object("nodes", node, lambda seen: seen["status"]["allocatable"].get(resource) == str(count),
+                            f"{count} of {resource} to be allocatable")

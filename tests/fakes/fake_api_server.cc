@@ -198,9 +198,9 @@ std::optional<FakeFault> FakeApiServer::State::TakeFault(const std::string& verb
 bool FakeApiServer::State::Misbehave(const FakeFault& fault, httplib::Response& out) {
   switch (fault.kind) {
     case FakeFault::Kind::kStatus:
-      Answer(out, fault.http_status,
-             StatusObject(fault.http_status, fault.reason, "as the test asked",
-                          fault.retry_after_seconds));
+      Answer(
+          out, fault.http_status,
+          StatusObject(fault.http_status, fault.reason, fault.message, fault.retry_after_seconds));
       if (fault.retry_after_seconds > 0) {
         out.set_header("Retry-After", std::to_string(fault.retry_after_seconds));
       }

@@ -43,6 +43,7 @@ struct FakeFault {
   Kind kind = Kind::kStatus;
   int http_status = 500;
   std::string reason;
+  std::string message = "as the test asked";
   int retry_after_seconds = 0;
   int times = 1;
 };

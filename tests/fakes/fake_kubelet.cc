@@ -12,6 +12,7 @@
 #include <thread>
 #include <utility>
 
+#include "plugin/grpc/keep_running.h"
 #include "plugin/kubelet/proto/device_plugin.grpc.pb.h"
 
 namespace npu_ipc {
@@ -21,6 +22,7 @@ namespace {
 constexpr std::chrono::seconds kDialTimeout{10};
 
 std::shared_ptr<grpc::Channel> Dial(const std::string& path) {
+  KeepGrpcRunning();
   grpc::ChannelArguments arguments;
   arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // no back-off from an earlier socket
@@ -119,6 +121,7 @@ Status FakeKubelet::Core::Start() {
   std::error_code error;
   std::filesystem::create_directories(directory_, error);
   RemoveSockets(directory_);
+  KeepGrpcRunning();
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort("unix:" + SocketPath(), grpc::InsecureServerCredentials(), &port);

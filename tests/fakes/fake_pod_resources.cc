@@ -8,6 +8,7 @@
 #include <mutex>
 #include <utility>
 
+#include "plugin/grpc/keep_running.h"
 #include "plugin/kubelet/proto/pod_resources.grpc.pb.h"
 
 namespace npu_ipc {
@@ -26,6 +27,7 @@ class FakePodResources::Service final : public v1::PodResourcesLister::Service {
   }
 
   Status Start(const std::string& socket) {
+    KeepGrpcRunning();
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort("unix:" + socket, grpc::InsecureServerCredentials(), &port);

@@ -8,7 +8,10 @@
 //
 //   wait RESOURCE COUNT [SECONDS]    until COUNT devices are healthy    {"devices":[...]}
 //   devices RESOURCE                 {"devices":[{"id":"npu-0","healthy":true,"numaNodes":[0]}, ...]}
-//   registrations                    {"registrations":[{"resource":...,"endpoint":...}, ...]}
+//   registrations                    {"calls":2,"registrations":[{"resource":...,"endpoint":...}, ...]}:
+//                                    calls counts those that were refused or hang, too
+//   hang on|off                      {}: registrations from now on wait until it is off
+//   refuse [MESSAGE]                 {}: they fail with MESSAGE, or are accepted again
 //   prefer RESOURCE COUNT ID [ID...] {"ids":[...]}
 //   allocate RESOURCE ID [ID...]     {"devices":[...],"mounts":[...],"envs":{...},"annotations":{...},
 //                                     "cdi_devices":[...]}
@@ -85,7 +88,7 @@ json Registrations(const FakeKubelet& kubelet) {
   for (const auto& registration : kubelet.Registrations()) {
     list.push_back({{"resource", registration.resource_name}, {"endpoint", registration.endpoint}});
   }
-  return {{"registrations", std::move(list)}};
+  return {{"calls", kubelet.RegisterCalls()}, {"registrations", std::move(list)}};
 }
 
 json Prefer(FakeKubelet& kubelet, const std::vector<std::string>& words) {
@@ -112,10 +115,18 @@ json Answer(FakeKubelet& kubelet, const std::string& line) {
   if (words[0] == "wait") return Wait(kubelet, words);
   if (words[0] == "devices" && words.size() == 2) return DevicesJson(kubelet.Devices(words[1]));
   if (words[0] == "registrations") return Registrations(kubelet);
+  if (words[0] == "hang" && words.size() == 2 && (words[1] == "on" || words[1] == "off")) {
+    kubelet.HangRegistrations(words[1] == "on");
+    return json::object();
+  }
+  if (words[0] == "refuse") {
+    kubelet.RefuseRegistrations(words.size() == 1 ? "" : line.substr(line.find(words[1])));
+    return json::object();
+  }
   if (words[0] == "prefer") return Prefer(kubelet, words);
   if (words[0] == "allocate") return Allocate(kubelet, words);
   return Error("unknown command '" + line +
-               "'; there are wait, devices, registrations, prefer and allocate");
+               "'; there are wait, devices, registrations, hang, refuse, prefer and allocate");
 }
 
 int Run(int argc, char** argv) {

@@ -19,18 +19,6 @@ class Cdi : public NodeTest {
   std::vector<std::string> PluginFlags() const override {
     return {"--injection-mode=cdi", std::string("--injection-cdi-directory=") + kCdiDirectory};
   }
-
-  std::vector<std::string> RunShell(const nlohmann::json& allocation, const std::string& script) {
-    auto container = node().Run(NewPod("shell", "weights"), allocation, {"/bin/sh", "-c", script});
-    EXPECT_TRUE(container.ok()) << container.status().message();
-    std::vector<std::string> lines;
-    while (container.ok()) {
-      const Result<std::string> line = (*container)->process().ReadLine();
-      if (!line.ok()) break;
-      lines.push_back(*line);
-    }
-    return lines;
-  }
 };
 
 TEST_F(Cdi, GivesTheChosenDeviceTheControlNodesAndNoOther) {
@@ -62,7 +50,8 @@ TEST_F(Cdi, SharesMemoryBetweenPodsAsInOtherModes) {
   EXPECT_THAT(importer.Do("read shard"), IsPattern(100));
 }
 
-// The kubelet replays the answer: the runtime looks the name up once more, maybe with no plugin there.
+// The kubelet replays the answer: the runtime looks the name up once more, maybe with no plugin
+// there.
 TEST_F(Cdi, RestartsAContainerWhileThePluginIsAway) {
   const nlohmann::json allocation = Allocation(3);
   node().device_plugin().Signal(SIGTERM);

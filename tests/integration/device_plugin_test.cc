@@ -12,38 +12,24 @@ using testing::HasSubstr;
 using testing::SizeIs;
 using testing::UnorderedElementsAre;
 
-class DevicePlugin : public NodeTest {
- protected:
-  // What a shell in a container of a new pod, with the n-th device, prints, line by line.
-  std::vector<std::string> RunShell(int device, const std::string& script) {
-    auto container =
-        node().Run(NewPod("shell", "weights"), Allocation(device), {"/bin/sh", "-c", script});
-    EXPECT_TRUE(container.ok()) << container.status().message();
-    std::vector<std::string> lines;
-    while (container.ok()) {
-      const Result<std::string> line = (*container)->process().ReadLine();
-      if (!line.ok()) break;
-      lines.push_back(*line);
-    }
-    return lines;
-  }
-};
+using DevicePlugin = NodeTest;
 
 TEST_F(DevicePlugin, GivesTheChosenDeviceTheControlNodesAndNoOther) {
   EXPECT_THAT(
-      RunShell(2, "cd /dev && ls -d *davinci* *svm* *hisi* *hdc* 2>&1 | grep -v cannot | sort -u"),
+      RunShell(Allocation(2),
+               "cd /dev && ls -d *davinci* *svm* *hisi* *hdc* 2>&1 | grep -v cannot | sort -u"),
       UnorderedElementsAre("davinci2", "davinci_manager", "devmm_svm", "hisi_hdc"));
 }
 
 TEST_F(DevicePlugin, AddsTwoVariablesToTheEnvironment) {
-  EXPECT_THAT(RunShell(0, "tr '\\0' '\\n' </proc/1/environ"),
+  EXPECT_THAT(RunShell(Allocation(0), "tr '\\0' '\\n' </proc/1/environ"),
               UnorderedElementsAre(HasSubstr("PATH=/usr/local/bin"), HasSubstr("LD_LIBRARY_PATH="),
                                    HasSubstr("HOME="), "NPU_IPC_SOCKET=/run/npu-ipc/broker.sock",
                                    "NPU_IPC_LIBRARY=/usr/local/lib/npu-ipc/libnpu_ipc.so"));
 }
 
 TEST_F(DevicePlugin, GivesDirectoriesThatAContainerCannotChange) {
-  const std::vector<std::string> tries = RunShell(0, R"(
+  const std::vector<std::string> tries = RunShell(Allocation(0), R"(
     for directory in /usr/local/lib/npu-ipc /run/npu-ipc /usr/local/Ascend/driver/lib64; do
       touch $directory/mine 2>&1
       rm -f $directory/*.s* 2>&1 | head -n 1

@@ -111,6 +111,18 @@ nlohmann::json NodeTest::Allocation(int device) {
   return Required(node_->Allocate({devices.at("devices").at(device).at("id")}));
 }
 
+std::vector<std::string> NodeTest::RunShell(const nlohmann::json& allocation,
+                                            const std::string& script) {
+  const auto container =
+      Required(node_->Run(NewPod("shell", "weights"), allocation, {"/bin/sh", "-c", script}));
+  std::vector<std::string> lines;
+  for (;;) {
+    Result<std::string> line = container->process().ReadLine();
+    if (!line.ok()) return lines;
+    lines.push_back(std::move(*line));
+  }
+}
+
 std::vector<std::string> NodeTest::ExportedKeys() {
   std::vector<std::string> keys;
   for (const auto& file : std::filesystem::directory_iterator(node_->audit_directory())) {

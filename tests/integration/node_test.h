@@ -51,6 +51,9 @@ class NodeTest : public testing::Test {
   // What Allocate answers for the node's n-th device.
   nlohmann::json Allocation(int device);
 
+  // What a shell in a container of a new pod, with that allocation, prints, line by line.
+  std::vector<std::string> RunShell(const nlohmann::json& allocation, const std::string& script);
+
   // Of the regions that the driver has: its audit files are named by them.
   std::vector<std::string> ExportedKeys();
   // Without those that are closed, which the driver keeps until their importers have closed them too.

@@ -8,9 +8,12 @@ import os
 import pathlib
 import signal
 import subprocess
-import time
 
-_CGROUPS = pathlib.Path("/sys/fs/cgroup")
+from cluster.process import wait_until
+
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_BOX = ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--mount", "--net", "--ipc", "--uts", "--fork",
+        "--kill-child=KILL", "--mount-proc")
 _EMPTY_DIRECTORIES = ("/run", "/var/lib/kubelet", "/var/lib/cni", "/var/lib/containerd",
                       "/var/lib/npu-ipc", "/var/log/pods", "/var/log/containers")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "kmsg")
@@ -25,24 +28,32 @@ def _hierarchies():
 
 
 def _remove_cgroup(path):
-    """Deepest first. The kernel may take a moment to let go of a process that was killed."""
+    """Deepest first."""
+
+    def removed():
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(folder)
+        return True
+
     for folder, _, _ in os.walk(path, topdown=False):
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                os.rmdir(folder)
-                break
-            except FileNotFoundError:
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
+        # The kernel lets go of a process that was killed a moment after it has ended, and says so to nobody.
+        wait_until(removed, f"the last process in {folder} to be gone")
+
+
+def _sweep(prefix):
+    """Removes what a run that was killed has left."""
+    for hierarchy in _hierarchies():
+        for path in hierarchy.glob(f"{prefix}*"):
+            if not pathlib.Path("/proc", path.name.removeprefix(prefix)).exists():
+                _remove_cgroup(path)
 
 
 @contextlib.contextmanager
-def cgroup(name):
-    """A cgroup of that name in every hierarchy, for as long as the block lasts."""
+def cgroup(prefix):
+    """The name of a cgroup that every hierarchy has for as long as the block lasts: `prefix` and our pid. Those of
+    runs that could not remove theirs are removed first."""
+    _sweep(prefix)
+    name = f"{prefix}{os.getpid()}"
     paths = [hierarchy / name for hierarchy in _hierarchies()]
     try:
         for path in paths:
@@ -50,29 +61,52 @@ def cgroup(name):
             for setting in ("cpuset.cpus", "cpuset.mems"):
                 if (path / setting).exists():  # an empty cpuset takes no process
                     (path / setting).write_text((path.parent / setting).read_text())
-        yield
+        yield name
     finally:
         for path in paths:
             _remove_cgroup(path)
 
 
-def run(command):
-    """Runs `command` in a new box and returns its exit code. Whatever is in the box ends with it, with us, and
-    with SIGINT or SIGTERM to us."""
-    box = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--mount", "--net", "--ipc", "--uts",
-                            "--fork", "--kill-child=KILL", "--mount-proc", *command], start_new_session=True)
+@contextlib.contextmanager
+def interruptible():
+    """The first SIGINT, SIGTERM or SIGHUP ends the block as SystemExit does; what cleans up after that is left in peace."""
 
     def end(number, _):
+        for each in _INTERRUPTS:
+            signal.signal(each, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
-    previous = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, end) for number in _INTERRUPTS}
     try:
-        return box.wait()
+        yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def run(command):
+    """Runs `command` in a new box and returns its exit code. Whatever is in the box ends before this does, and also
+    when we are killed."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)  # until there is something to clean up
+    box = subprocess.Popen([*_BOX, *command], start_new_session=True,
+                           preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS))
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
+        return box.wait()
+    finally:
+        if box.poll() is None:
+            _end(box)
+
+
+def _end(box):
+    """By its process 1: `unshare` waits for that, and the kernel lets it end as the last one of the box."""
+    children = pathlib.Path(f"/proc/{box.pid}/task/{box.pid}/children").read_text().split()
+    for child in children:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(child), signal.SIGKILL)
+    if not children:
         box.kill()
-        box.wait()
+    box.wait()
 
 
 def become_init():

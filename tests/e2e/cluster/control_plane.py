@@ -1,13 +1,16 @@
 """etcd, kube-apiserver, kube-controller-manager and kube-scheduler."""
 
+import base64
 import json
 import pathlib
 import secrets
 import subprocess
+import urllib.request
 
 from cluster.process import Daemon
 
 SERVICE_ADDRESS = "10.96.0.1"  # of the service `kubernetes`; the box' loopback interface has it: no kube-proxy
+_ETCD = "http://127.0.0.1:2379"
 _URL = "https://127.0.0.1:443"
 _NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 
@@ -22,7 +25,7 @@ class ControlPlane:
         self._directory.mkdir()
         self.certificate = self._directory / "server.crt"
         self._tokens = {}
-        self.daemons = []
+        self.api_server = None
 
     def start(self, nodes):
         """Returns when all serve. `nodes` are the names that kubelets may come with."""
@@ -35,12 +38,16 @@ class ControlPlane:
 
     def kubeconfig(self, user):
         """The path of a kubeconfig of `user`."""
+        return self.write_kubeconfig(user, {"token": self._tokens[user]})
+
+    def write_kubeconfig(self, user, credential):
+        """The same for somebody who comes with `credential`, as a kubeconfig has it: {"tokenFile": ...}."""
         path = self._directory / f"{user.replace(':', '-')}.kubeconfig"
         cluster = {"server": _URL, "certificate-authority": str(self.certificate)}
         path.write_text(json.dumps({
             "apiVersion": "v1", "kind": "Config", "current-context": "e2e",
             "clusters": [{"name": "e2e", "cluster": cluster}],
-            "users": [{"name": user, "user": {"token": self._tokens[user]}}],
+            "users": [{"name": user, "user": credential}],
             "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": user}}]}))
         return path
 
@@ -59,10 +66,26 @@ class ControlPlane:
             lines.append(f'{self._tokens[user]},{user},{user},"{groups}"\n')
         (self._directory / "tokens.csv").write_text("".join(lines))
 
+    def stop_api_server(self):
+        """At once, as when its machine is gone."""
+        self.api_server.kill()
+
+    def start_api_server(self):
+        """Again. Returns when it is ready."""
+        self.api_server.start()
+        self._wait_for_api_server()
+
+    def compact(self):
+        """Makes etcd forget every state of an object but the last: a watch cannot resume from those before."""
+        status = self._etcd("kv/range", {"key": base64.b64encode(b"/").decode()})
+        self._etcd("kv/compaction", {"revision": status["header"]["revision"], "physical": True})
+
+    def _etcd(self, method, request):
+        with urllib.request.urlopen(f"{_ETCD}/v3/{method}", json.dumps(request).encode(), timeout=10) as answer:
+            return json.load(answer)
+
     def _daemon(self, name, *options):
-        daemon = Daemon(name, [self._programs.get(name, name), *options], self._logs).start()
-        self.daemons.append(daemon)
-        return daemon
+        return Daemon(name, [self._programs.get(name, name), *options], self._logs).start()
 
     def _serves(self, url):
         return subprocess.run(["curl", "--silent", "--fail", "--output", "/dev/null", "--cacert", self.certificate,
@@ -71,12 +94,12 @@ class ControlPlane:
 
     def _start_etcd(self):
         etcd = self._daemon("etcd", "--data-dir", self._directory / "etcd", "--unsafe-no-fsync")
-        etcd.wait_until(lambda: self._serves("http://127.0.0.1:2379/health"), "etcd to serve")
+        etcd.wait_until(lambda: self._serves(f"{_ETCD}/health"), "etcd to serve")
 
     def _start_api_server(self):
         key = self._directory / "accounts.key"
-        server = self._daemon(
-            "kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", "--bind-address=0.0.0.0", "--secure-port=443",
+        self.api_server = self._daemon(
+            "kube-apiserver", f"--etcd-servers={_ETCD}", "--bind-address=0.0.0.0", "--secure-port=443",
             f"--tls-cert-file={self.certificate}", f"--tls-private-key-file={self._directory}/server.key",
             "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
             f"--token-auth-file={self._directory}/tokens.csv",
@@ -84,7 +107,10 @@ class ControlPlane:
             f"--service-account-signing-key-file={key}", "--service-cluster-ip-range=10.96.0.0/24",
             f"--advertise-address={SERVICE_ADDRESS}", "--endpoint-reconciler-type=none", "--allow-privileged=true",
             "--kubelet-preferred-address-types=Hostname")
-        server.wait_until(lambda: self._serves(f"{_URL}/readyz"), "kube-apiserver to be ready")
+        self._wait_for_api_server()
+
+    def _wait_for_api_server(self):
+        self.api_server.wait_until(lambda: self._serves(f"{_URL}/readyz"), "kube-apiserver to be ready")
 
     def _start_controllers(self):
         managers = self._daemon(

@@ -6,7 +6,7 @@ import pathlib
 import subprocess
 
 from cluster import image
-from cluster.process import Daemon, wait_until
+from cluster.process import Daemon
 
 _KUBELET_HEALTH = "http://127.0.0.1:10248/healthz"
 
@@ -36,6 +36,14 @@ class Node:
         if done.returncode != 0:
             raise RuntimeError(f"ctr {' '.join(map(str, arguments))}: {done.stderr.strip()}")
         return done.stdout
+
+    def process_of(self, container):
+        """The pid of a container's first process."""
+        for line in self.ctr("tasks", "list").splitlines():
+            name, pid, *_ = line.split()
+            if name == container:
+                return int(pid)
+        raise LookupError(f"containerd runs no container {container}")
 
     def wait_for_containerd(self):
         self.containerd.wait_until(lambda: self.ctr("version"), "containerd to serve")
@@ -95,12 +103,11 @@ class Node:
 def wait_until_ready(kubectl, node):
     """Until pods can run on it."""
 
-    def ready():
-        conditions = kubectl.get("node", node)["status"]["conditions"]
-        return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    def ready(seen):
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in seen["status"]["conditions"])
 
-    wait_until(ready, f"node {node} to be Ready")
-    wait_until(lambda: kubectl.get("serviceaccount", "default"), "the default service account")
+    kubectl.wait_for_object("nodes", node, ready, f"node {node} to be Ready")
+    kubectl.wait_for_object("serviceaccounts", "default", lambda _: True, "the default service account")
 
 
 def _network():

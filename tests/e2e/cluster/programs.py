@@ -12,7 +12,10 @@ _FROM_DEBIAN = ("etcd", "busybox", "openssl", "ip", "unshare", "setpriv")
 
 
 def _build(module, package, *options):
-    built = subprocess.run([_BUILD, *options, _E2E / module, package], check=True, stdout=subprocess.PIPE, text=True)
+    # With process ids of its own, so that a compiler does not go on when we are ended.
+    contained = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=KILL"]
+    built = subprocess.run([*contained, _BUILD, *options, _E2E / module, package], check=True, stdout=subprocess.PIPE,
+                           text=True)
     return pathlib.Path(built.stdout.strip())
 
 

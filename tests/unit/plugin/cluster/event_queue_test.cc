@@ -147,6 +147,36 @@ TEST_F(EventQueueTest, BoundsWhatWaits) {
   EXPECT_TRUE(queue.Add(Refused("d"), now_, wall_));
 }
 
+TEST_F(EventQueueTest, CountsWhatIsBeingWrittenAmongWhatWaits) {
+  EventLimits limits;
+  limits.waiting = 2;
+  EventQueue queue(limits, now_);
+  ASSERT_TRUE(queue.Add(Refused("a"), now_, wall_));
+  const auto write = queue.Take(now_);
+  EXPECT_EQ(queue.waiting(), 1u);
+  ASSERT_TRUE(queue.Add(Refused("b"), now_, wall_));
+  EXPECT_FALSE(queue.Add(Refused("c"), now_, wall_));
+  EXPECT_TRUE(queue.Add(Refused("a"), now_, wall_)) << "it counts already";
+  EXPECT_EQ(queue.waiting(), 2u);
+  queue.Retry(write->event, /*create=*/true, now_);
+  EXPECT_EQ(queue.waiting(), 2u);
+  queue.Written(queue.Take(now_)->event, now_);
+  EXPECT_EQ(queue.waiting(), 1u);
+  EXPECT_TRUE(queue.Add(Refused("c"), now_, wall_));
+}
+
+TEST_F(EventQueueTest, RemembersWhatIsBeingWritten) {
+  EventLimits limits;
+  limits.series = 1;
+  EventQueue queue(limits, now_);
+  ASSERT_TRUE(queue.Add(Refused("a"), now_, wall_));
+  const auto write = queue.Take(now_);
+  now_ += limits.subject_refill;
+  EXPECT_FALSE(queue.Add(Refused("b"), now_, wall_)) << "there is no room but that series'";
+  queue.Written(write->event, now_);
+  EXPECT_TRUE(queue.Add(Refused("b"), now_, wall_));
+}
+
 TEST_F(EventQueueTest, ForgetsTheLongestQuietSeriesFirst) {
   EventLimits limits;
   limits.series = 3;

@@ -128,6 +128,7 @@ TEST_F(NodeLabelerTest, SaysWhatIsWrong) {
   ASSERT_TRUE(labeler_->SetLabels({{"npu-ipc.io/count", "8"}}).ok());
   ASSERT_TRUE(server_.WaitUntil([&] { return !labeler_->state().problem.empty(); }));
   EXPECT_THAT(labeler_->state().problem, HasSubstr("patch nodes/node-1"));
+  EXPECT_THAT(labeler_->state().problem, HasSubstr("is 'node-1', which node.name says"));
   EXPECT_FALSE(labeler_->state().current);
 }
 

@@ -6,6 +6,7 @@
 namespace npu_ipc::cluster {
 namespace {
 
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -49,8 +50,20 @@ TEST(Reply, HasACodeForEveryAnswer) {
 }
 
 TEST(Reply, NamesTheRightThatIsMissing) {
-  const Reply reply = MakeReply("patch nodes/node-1", 403, R"({"reason":"Forbidden"})", "");
-  EXPECT_THAT(reply.status.message(), HasSubstr("role must allow it to patch nodes/node-1"));
+  for (
+      const char* body :
+      {R"({"reason":"Forbidden"})",
+       R"({"reason":"Forbidden","message":"nodes \"node-1\" is forbidden: User \"x\" cannot patch resource \"nodes\""})"}) {
+    const Reply reply = MakeReply("patch nodes/node-1", 403, body, "");
+    EXPECT_THAT(reply.status.message(), HasSubstr("role must allow it to patch nodes/node-1"));
+  }
+}
+
+TEST(Reply, LeavesThePolicysReasonAlone) {
+  const Reply reply = MakeReply(
+      "patch nodes/node-1", 403,
+      R"({"reason":"Forbidden","message":"ValidatingAdmissionPolicy 'p' denied request: no"})", "");
+  EXPECT_THAT(reply.status.message(), EndsWith("denied request: no"));
 }
 
 TEST(Reply, TakesTheLongerLookAtRetryAfter) {

@@ -6,20 +6,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <filesystem>
 #include <fstream>
-#include <future>
 #include <optional>
 #include <thread>
 
 #include "hal/base/process.h"
-#include "tests/fakes/fake_device_manager.h"
-#include "tests/fakes/fake_kubelet.h"
 #include "tests/fakes/fake_pod_resources.h"
 #include "tests/fixtures/child_process.h"
-#include "tests/fixtures/temporary_directory.h"
-#include "tests/unit/plugin/device/daemon_settings.h"
+#include "tests/unit/plugin/device/daemon_fixture.h"
 #include "tests/unit/plugin/device/shared_device_manager.h"
 
 namespace npu_ipc::device {
@@ -32,61 +27,7 @@ using ::testing::HasSubstr;
 constexpr char k910B[] = "huawei.com/Ascend910B";
 constexpr char k910C[] = "huawei.com/Ascend910C";
 
-class DaemonTest : public ::testing::Test {
- protected:
-  void SetUp() override { StartKubelet(); }
-  void TearDown() override { StopDaemon(); }
-
-  void StartKubelet() {
-    auto kubelet = FakeKubelet::Start(settings_.kubelet.directory);
-    ASSERT_TRUE(kubelet.ok()) << kubelet.status().message();
-    kubelet_ = std::move(*kubelet);
-  }
-
-  // Runs the daemon on a thread of its own. What Create or the run failed with, once it has stopped.
-  void StartDaemon() {
-    auto loop = EventLoop::Create();
-    ASSERT_TRUE(loop.ok());
-    loop_ = std::move(*loop);
-    thread_ = std::thread([this] {
-      auto daemon = Daemon::Create(*loop_, settings_, OpenShared(driver_));
-      if (!daemon.ok()) {
-        failure_.set_value(daemon.status());
-        return;
-      }
-      running_ = daemon->get();
-      (*daemon)->Start();
-      loop_->Run();
-      failure_.set_value((*daemon)->failure());
-    });
-  }
-  void StopDaemon() {
-    if (!thread_.joinable()) return;
-    loop_->Stop();
-    thread_.join();
-  }
-  Status Failure() {
-    auto future = failure_.get_future();
-    if (future.wait_for(std::chrono::seconds(30)) != std::future_status::ready) {
-      return {StatusCode::kDeadlineExceeded, "the daemon is still running"};
-    }
-    return future.get();
-  }
-  void ExpectHealthy(const std::string& resource, size_t count) {
-    const Status waited = kubelet_->WaitForHealthyDevices(resource, count);
-    EXPECT_TRUE(waited.ok()) << waited.message();
-  }
-
-  TemporaryDirectory directory_;
-  Settings settings_ = SettingsBelow(directory_);
-  std::shared_ptr<FakeDeviceManager> driver_ =
-      std::make_shared<FakeDeviceManager>(FakeDeviceManager::Ascend910B(8));
-  std::unique_ptr<FakeKubelet> kubelet_;
-  std::unique_ptr<EventLoop> loop_;
-  std::thread thread_;
-  std::atomic<Daemon*> running_ = nullptr;  // until StopDaemon()
-  std::promise<Status> failure_;
-};
+using DaemonTest = DaemonFixture;
 
 TEST_F(DaemonTest, RegistersWhatTheDriverShows) {
   StartDaemon();
@@ -400,7 +341,6 @@ TEST_F(DaemonTest, RefusesToServeBesideAnother) {
   ASSERT_TRUE(loop.ok());
   auto second = Daemon::Create(**loop, settings_, OpenShared(driver_));
   ASSERT_TRUE(second.ok()) << second.status().message();
-  (*second)->Start();
   (*loop)->Run();
   EXPECT_EQ((*second)->failure().code(), StatusCode::kAlreadyExists);
   EXPECT_TRUE(kubelet_->Allocate(k910B, {"npu-0"}).ok()) << "the first was disturbed";

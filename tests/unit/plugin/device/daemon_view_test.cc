@@ -3,16 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <condition_variable>
 #include <filesystem>
-#include <thread>
+#include <fstream>
+#include <mutex>
 
-#include "plugin/device/daemon.h"
 #include "plugin/device_view/device_view_client.h"
-#include "tests/fakes/fake_device_manager.h"
-#include "tests/fakes/fake_kubelet.h"
-#include "tests/fixtures/temporary_directory.h"
-#include "tests/unit/plugin/device/daemon_settings.h"
-#include "tests/unit/plugin/device/shared_device_manager.h"
+#include "tests/unit/plugin/device/daemon_fixture.h"
 
 namespace npu_ipc::device {
 namespace {
@@ -28,31 +25,19 @@ using ::testing::HasSubstr;
 
 constexpr char kResource[] = "huawei.com/Ascend910B";
 
-class DaemonViewTest : public ::testing::Test {
+class DaemonViewTest : public DaemonFixture {
  protected:
   void SetUp() override {
     settings_.device_view_socket = directory_.Path("private/view.sock");
-    auto kubelet = FakeKubelet::Start(settings_.kubelet.directory);
-    ASSERT_TRUE(kubelet.ok()) << kubelet.status().message();
-    kubelet_ = std::move(*kubelet);
+    DaemonFixture::SetUp();
   }
   void TearDown() override {
     client_.reset();
-    if (!thread_.joinable()) return;
-    loop_->Stop();
-    thread_.join();
+    DaemonFixture::TearDown();
   }
 
   void StartDaemon() {
-    auto loop = EventLoop::Create();
-    ASSERT_TRUE(loop.ok());
-    loop_ = std::move(*loop);
-    thread_ = std::thread([this] {
-      auto daemon = Daemon::Create(*loop_, settings_, OpenShared(driver_));
-      ASSERT_TRUE(daemon.ok()) << daemon.status().message();
-      (*daemon)->Start();
-      loop_->Run();
-    });
+    DaemonFixture::StartDaemon();
     Connect();
   }
   void Connect() {
@@ -72,14 +57,6 @@ class DaemonViewTest : public ::testing::Test {
     })) << "the state did not come";
     return view_.state != nullptr ? view_.state : std::make_shared<const NodeState>();
   }
-
-  TemporaryDirectory directory_;
-  Settings settings_ = SettingsBelow(directory_);
-  std::shared_ptr<FakeDeviceManager> driver_ =
-      std::make_shared<FakeDeviceManager>(FakeDeviceManager::Ascend910B(8));
-  std::unique_ptr<FakeKubelet> kubelet_;
-  std::unique_ptr<EventLoop> loop_;
-  std::thread thread_;
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -111,7 +111,7 @@ TEST_F(DevicePluginProgramTest, ReadsItsSettingsAgainWhenTold) {
   EXPECT_THAT(Log(), HasSubstr("log.level"));
   EXPECT_EQ(kubelet_->Devices(kResource).size(), 1u);
 
-  write(R"({"resources": {"ascend910b": "example.com/other"},
+  write(R"({"resources": {"ascend910b": "example.com/other"}, "log": {"format": "json"},
             "nodes": {"node-a": {"sharing": {"replicas": 3}, "log": {"level": "debug"}}}})");
   program.Signal(SIGHUP);
   EXPECT_TRUE(
@@ -120,6 +120,8 @@ TEST_F(DevicePluginProgramTest, ReadsItsSettingsAgainWhenTold) {
   EXPECT_TRUE(logs("setting changed: sharing.replicas: 1 -> 3")) << Log();
   EXPECT_TRUE(logs(R"(setting changed: log.level: "info" -> "debug")")) << Log();
   EXPECT_TRUE(logs("setting needs a restart, left as it was: resources.ascend910b")) << Log();
+  EXPECT_TRUE(logs(R"(setting needs a restart, left as it was: log.format: "text" -> "json")"))
+      << Log();
   EXPECT_TRUE(kubelet_->Devices("example.com/other").empty());
 
   std::filesystem::remove(directory_.Path("config.json"));

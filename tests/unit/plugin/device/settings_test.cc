@@ -62,15 +62,22 @@ TEST(SettingsTest, RefuseAResourceNameThatTheKubeletWould) {
 }
 
 TEST(SettingsTest, RefuseARelativePath) {
-  for (const char* key : {"kubelet-device-plugin-directory", "driver-directory", "driver-host-root",
-                          "kubelet-pod-resources-socket", "injection-cdi-directory",
-                          "injection-library-store", "injection-socket-directory"}) {
+  for (const char* key :
+       {"kubelet-device-plugin-directory", "driver-directory", "driver-host-root",
+        "kubelet-pod-resources-socket", "injection-cdi-directory", "injection-library-store",
+        "injection-socket-directory", "device-view-socket"}) {
     Settings settings;
     const std::string flag = std::string("--") + key;
     const Status status = Load({flag.c_str(), "some/where"}, &settings);
     EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << key;
     EXPECT_THAT(status.message(), HasSubstr("some/where"));
   }
+}
+
+TEST(SettingsTest, TakeOffForTheSocketOfTheDeviceView) {
+  Settings settings;
+  EXPECT_TRUE(Load({"--device-view-socket", "off"}, &settings).ok());
+  EXPECT_TRUE(Load({"--device-view-socket", ""}, &settings).ok());
 }
 
 TEST(SettingsTest, RefuseAModeOfInjectionThatThereIsNot) {

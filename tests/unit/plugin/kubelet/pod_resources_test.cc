@@ -125,7 +125,10 @@ class PodResourcesWatchTest : public PodResourcesTest {
     settings_.unsettled_interval = milliseconds(5);
     tracker_->AddResource(kResource);
   }
-  void StartWatch() { watch_ = std::make_unique<PodResourcesWatch>(settings_, tracker_); }
+  void StartWatch() {
+    watch_ = std::make_unique<PodResourcesWatch>(settings_, tracker_);
+    watch_->Start();
+  }
   std::vector<Allocation> Allocations() const { return tracker_->snapshot()->allocations; }
   bool WaitForAllocations(size_t count) const {
     return WaitUntil([&] { return Allocations().size() == count && !tracker_->Unsettled(); });

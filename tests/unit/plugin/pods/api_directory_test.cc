@@ -301,7 +301,10 @@ TEST_F(ApiPodDirectoryTest, SaysWhatItIsNotAllowedTo) {
   ASSERT_TRUE(server_.WaitForRequests("list", 5));
   server_.Release();
   ASSERT_TRUE(RunUntil([&] { return pods_->state().ready; }));
-  server_.Inject({.verb = "watch", .http_status = 403, .reason = "Forbidden"});
+  server_.Inject({.verb = "watch",
+                  .http_status = 403,
+                  .reason = "Forbidden",
+                  .message = "pods is forbidden: User \"x\" cannot watch resource \"pods\""});
   server_.Inject({.verb = "watch", .kind = Kind::kHold});
   server_.CutWatches();
   ASSERT_TRUE(RunUntilProblem("HTTP 403"));
