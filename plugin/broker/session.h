@@ -131,7 +131,7 @@ class Session final : private Connection::Handler {
   EventLoop::TimerId handshake_timer_ = 0;  // for Hello, then for the pod
   uint64_t hello_request_id_ = 0;
   uint32_t speaks_minor_ = 0;  // as Hello had it
-  ClientId client_ = 0;  // from Welcome on
+  ClientId client_ = 0;        // from Welcome on
 };
 
 }  // namespace npu_ipc::broker
