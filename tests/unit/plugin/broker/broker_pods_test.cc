@@ -79,6 +79,8 @@ TEST_F(BrokerPodsTest, MembersAreWhoTheApiServerSays) {
 
   server_->Delete(PathOf(known));
   ASSERT_TRUE(WaitForMetric("pods 1"));
+  EXPECT_EQ(Receive<wire::Republished>(*member, wire::MessageType::kRepublished).generation, 0U)
+      << "what it published has gone with its right";
   Send(*member, Publish("rank-1"));
   EXPECT_EQ(ReceiveRefused(*member).status, Status::kUnknownPod);
   EXPECT_EQ(server_->Requests("list").size(), 1U);
