@@ -24,8 +24,8 @@ struct Settings {
   std::string socket_path = wire::kDefaultSocketPath;
   std::string pods_file;
   std::string driver_records = driver_records::kDefaultDirectory;
-  // Less than the 10 s that the library's calls last by default: a program is to hear the reason.
-  Duration pod_wait = std::chrono::seconds(8);
+  // Less than the 5 s that npu_ipc_open() lasts by default: a program is to hear the reason.
+  Duration pod_wait = std::chrono::seconds(4);
   Duration hello_timeout = std::chrono::seconds(10);
   Duration admit_deadline = std::chrono::seconds(5);
   Duration disconnect_grace = std::chrono::seconds(30);

@@ -91,7 +91,7 @@ class Interrupted(unittest.TestCase):
             stream.close()
 
     def read_line(self, stream, of):
-        while select.select([stream], [], [], 2 * DEADLINE)[0]:
+        while select.select([stream], [], [], DEADLINE)[0]:
             line = stream.readline()
             self.assertTrue(line, f"ended before '{of}'")
             if of in line.decode():

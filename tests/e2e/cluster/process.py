@@ -6,7 +6,7 @@ import select
 import subprocess
 import time
 
-DEADLINE = 60  # seconds that any wait lasts before the test fails
+DEADLINE = 120  # seconds that any wait lasts before the test fails
 _INTERVAL = 0.1
 
 
