@@ -66,13 +66,31 @@ void WriteOurPattern(const npu_ipc_mapping_info& mapping) {
   }
 }
 
-// A real importer goes on working and looks at its events now and then; this one only waits.
-void WaitUntilTheExporterWantsItBack(npu_ipc_client* client, const Arguments& arguments) {
-  npu_ipc_event event = {};
-  event.struct_bytes = sizeof(event);
-  Check(npu_ipc_next_event(client, arguments.wait_seconds * 1000, &event), client,
-        "npu_ipc_next_event");
-  Tell(event.type == NPU_IPC_EVENT_WITHDRAWING ? "asked to detach" : "the mapping has ended");
+// A real importer goes on working and looks at its events now and then; this one only waits. A broker
+// that is restarted costs it nothing: what it has mapped stays.
+void WaitUntilItHasToGo(npu_ipc_client* client, const Arguments& arguments) {
+  for (;;) {
+    npu_ipc_event event = {};
+    event.struct_bytes = sizeof(event);
+    Check(npu_ipc_next_event(client, arguments.wait_seconds * 1000, &event), client,
+          "npu_ipc_next_event");
+    switch (event.type) {
+      case NPU_IPC_EVENT_WITHDRAWING:
+        return Tell("asked to detach");
+      case NPU_IPC_EVENT_EXPORTER_GONE:
+        return Tell("the exporter is gone");
+      case NPU_IPC_EVENT_REVOKED:
+        return Tell("the right is taken back");
+      case NPU_IPC_EVENT_DISCONNECTED:
+        Tell("the broker is away");
+        break;
+      case NPU_IPC_EVENT_RECONNECTED:
+        Tell("the broker is back");
+        break;
+      default:
+        return Tell("the mapping has ended");
+    }
+  }
 }
 
 }  // namespace
@@ -115,7 +133,7 @@ int RunImporter(const Arguments& arguments) {
 
   // 3. Let it go when its owner wants it back: the library never unmaps memory behind a program's
   // back.
-  WaitUntilTheExporterWantsItBack(client, arguments);
+  WaitUntilItHasToGo(client, arguments);
   NextStep(arguments);
   Check(npu_ipc_detach(mapping), client, "npu_ipc_detach");
   Tell("detached");

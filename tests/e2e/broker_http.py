@@ -41,7 +41,6 @@ def holders(address):
     return held
 
 
-def registrations(address, resource):
-    """How often the kubelet accepted that resource."""
-    return sum(value for name, labels, value in metrics(address)
-               if name == "npu_ipc_device_registrations_total" and labels["resource"] == resource)
+def metric(address, name, **labels):
+    """The sum of all series of that name that have those labels."""
+    return sum(value for each, its, value in metrics(address) if each == name and labels.items() <= its.items())

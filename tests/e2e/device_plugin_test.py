@@ -74,12 +74,15 @@ class Restarts(ClusterTestCase):
         self.check_next_pod_gets_others("plugin")
         self.check_untouched("plugin", before)
 
+    def registrations(self):
+        return self.npus.metric("npu_ipc_device_registrations_total", resource=RESOURCE)
+
     def test_a_socket_removed_by_hand_is_made_again(self):
-        before = self.npus.registrations(RESOURCE)
+        before = self.registrations()
         sockets = list(pathlib.Path("/var/lib/kubelet/device-plugins").glob("npu-ipc-huawei.com*.sock"))
         self.assertEqual(len(sockets), 1)
         sockets[0].unlink()
-        wait_until(lambda: self.npus.registrations(RESOURCE) > before, "the plugin to register again")
+        wait_until(lambda: self.registrations() > before, "the plugin to register again")
         self.wait_for_allocatable(COUNT)
         self.run_pod("socket", npus=COUNT)
 

@@ -83,9 +83,9 @@ class Npus:
         """Who has which devices, by the broker's metrics."""
         return broker_http.holders(_HTTP)
 
-    def registrations(self, resource):
-        """How often the kubelet accepted it since the daemon that serves it started."""
-        return broker_http.registrations(_HTTP, resource)
+    def metric(self, name, **labels):
+        """The broker's, of all series with those labels."""
+        return broker_http.metric(_HTTP, name, **labels)
 
     def control(self, *arguments):
         """npu-sim-control: health and faults of the simulated devices."""

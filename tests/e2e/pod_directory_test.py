@@ -25,9 +25,9 @@ class PodDirectoryTestCase(ClusterTestCase):
         self.create_pod(pod_program.manifest(name, role, annotations=annotations or _GROUP, resources=_ONE))
         return pod_program.PodProgram(self.node, self.kubectl.wait_for_phase(name, "Running"))
 
-    def publish(self, name="exporter"):
+    def publish(self, **more):
         """A pod that has published the region `example`."""
-        exporter = self.run_program(name, "exporter")
+        exporter = self.run_program("exporter", "exporter", **more)
         exporter.step()
         exporter.wait_for("published")
         return exporter
@@ -38,15 +38,23 @@ class PodDirectoryTestCase(ClusterTestCase):
             importer.step()
             importer.wait_for(words)
 
-    def use(self, exporter, importer):
-        """What is attached, until both have taken leave of it."""
-        for program, words in ((importer, "read"), (importer, "wrote"), (exporter, "verified")):
-            program.step()
-            program.wait_for(words)
+    def write(self, exporter, *importers):
+        """All read what the exporter wrote, and write what it expects of them."""
+        for words in ("read", "wrote"):
+            for importer in importers:
+                importer.step()
+                importer.wait_for(words)
         exporter.step()
-        importer.wait_for("asked to detach")
-        importer.step()
-        importer.wait_for("detached")
+        exporter.wait_for("verified")
+
+    def use(self, exporter, *importers):
+        """What is attached, until all have taken leave of it."""
+        self.write(exporter, *importers)
+        exporter.step()
+        for importer in importers:
+            importer.wait_for("asked to detach")
+            importer.step()
+            importer.wait_for("detached")
         exporter.wait_for("withdrawn")
 
     def check_that_pods_share(self):
@@ -96,6 +104,62 @@ class Annotations(PodDirectoryTestCase):
         self.kubectl.run("annotate", "--overwrite", "pod", "worse", f"{_KEY}=weights:owner")
         self.wait_until_it_says("worse", "NPU_IPC_BAD_ANNOTATION")
         self.wait_for_event("Pod", "worse", "ShareRefused", lambda event: "owner" in event["message"])
+
+
+class RightsTakenBack(PodDirectoryTestCase):
+    """While the share is in use."""
+
+    def share(self, **more):
+        exporter = self.publish(**more)
+        importer = self.run_program("importer", "importer")
+        self.attach(importer)
+        self.write(exporter, importer)
+        return importer
+
+    def check_that_it_is_told(self, importer):
+        importer.wait_for("the right is taken back")
+        event = self.wait_for_event("Pod", "importer", "ShareRevoked")
+        self.assertEqual(event["type"], "Warning")
+
+    def test_the_importer_is_told_and_its_mapping_stays(self):
+        importer = self.share()
+        self.kubectl.run("annotate", "pod", "importer", f"{_KEY}-")
+        self.check_that_it_is_told(importer)
+        wait_until(lambda: self.npus.metric("npu_ipc_broker_revoked_mappings") == 1, "the mapping to be counted")
+        importer.step()
+        importer.wait_for("detached")
+        wait_until(lambda: self.npus.metric("npu_ipc_broker_revoked_mappings") == 0, "the mapping to be gone")
+
+    def test_where_the_exporter_wants_it_the_key_is_renewed(self):
+        before = self.npus.metric("npu_ipc_broker_key_rotations_total", result="ok")
+        importer = self.share(annotations={**_GROUP, "npu-ipc.io/revoke": "rotate"})
+        self.kubectl.run("annotate", "pod", "importer", f"{_KEY}-")
+        self.check_that_it_is_told(importer)
+        wait_until(lambda: self.npus.metric("npu_ipc_broker_key_rotations_total", result="ok") > before,
+                   "the key to be renewed")
+
+
+class BrokerRestarts(PodDirectoryTestCase):
+
+    def check_that_the_share_survives(self, restart):
+        exporter = self.publish()
+        early = self.run_program("early", "importer")
+        self.attach(early)
+        restart()
+        wait_until(lambda: not self.npus.problems(), "the broker to be ready")
+        late = self.run_program("late", "importer")
+        self.attach(late)
+        self.use(exporter, early, late)
+
+    def test_while_a_share_is_in_use(self):
+        self.check_that_the_share_survives(self.npus.restart_broker)
+
+    def test_by_kill_9_while_a_share_is_in_use(self):
+        def restart():
+            self.npus.broker.kill()
+            self.npus.broker.start()
+
+        self.check_that_the_share_survives(restart)
 
 
 class ApiServerAway(PodDirectoryTestCase):
