@@ -88,6 +88,8 @@ class OldClientTest : public BrokerProcessTest {
   void RestartBroker() {
     broker_->Signal(SIGKILL);
     ASSERT_TRUE(broker_->Wait().ok());
+    EXPECT_TRUE(Closed(*exporter_));
+    EXPECT_TRUE(Closed(*importer_));
     StartBroker();
   }
 
