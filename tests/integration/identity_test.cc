@@ -85,9 +85,7 @@ TEST_F(Identity, OfAContainerThatSharesItsPodsProcessesIsItsOwn) {
 
 // hostUsers: false. Its root is nobody to device nodes of mode 0660, which is what the driver makes.
 TEST_F(Identity, OfAPodInAUserNamespaceIsThatPods) {
-  const PodRecord pod = NewPod("importer", "weights:importer");
-  RemoteParty importer(pod, Required(node_->Run(pod, Allocation(1), {"npu-ipc-party"},
-                                                kSanitizerEnvironment, {.user = true})));
+  RemoteParty importer = Run(NewPod("importer", "weights:importer"), 1, {.user = true});
   const Result<std::string> mapping =
       ReadFile("/proc/" + std::to_string(importer.host_pid()) + "/uid_map");
   ASSERT_TRUE(mapping.ok());

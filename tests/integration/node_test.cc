@@ -84,10 +84,14 @@ void NodeTest::DeletePod(const PodRecord& pod) {
   Required(node_->SetPods(pods_));
 }
 
+RemoteParty NodeTest::Run(const PodRecord& pod, int device, const ContainerNamespaces& namespaces) {
+  return {pod, Required(node_->Run(pod, Allocation(device), {"npu-ipc-party"},
+                                   kSanitizerEnvironment, namespaces))};
+}
+
 RemoteParty NodeTest::Start(const PodRecord& pod, int device,
                             const ContainerNamespaces& namespaces) {
-  RemoteParty party(pod, Required(node_->Run(pod, Allocation(device), {"npu-ipc-party"},
-                                             kSanitizerEnvironment, namespaces)));
+  RemoteParty party = Run(pod, device, namespaces);
   EXPECT_THAT(party.Do("device 0"), IsOk());
   return party;
 }

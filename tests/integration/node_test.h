@@ -39,8 +39,9 @@ class NodeTest : public testing::Test {
   // The broker knows the pod no longer.
   void DeletePod(const PodRecord& pod);
 
-  // npu-ipc-party in a container of that pod, with the node's n-th device set as its own. It is not
-  // connected to the broker yet.
+  // npu-ipc-party in a container of that pod, which was given the node's n-th device.
+  RemoteParty Run(const PodRecord& pod, int device, const ContainerNamespaces& namespaces);
+  // The same, with that device set as its own. It is not connected to the broker yet.
   RemoteParty Start(const PodRecord& pod, int device, const ContainerNamespaces& namespaces = {});
   // The same in a new pod, and connected.
   RemoteParty StartMember(const std::string& name, const std::string& group, int device);
