@@ -112,6 +112,7 @@ std::shared_ptr<ClientProcess> BrokerProcessTest::AddClient(const PodRecord& pod
 
 wire::Hello BrokerProcessTest::Hello(uint64_t request_id) {
   auto hello = NewMessage<wire::Hello>(wire::MessageType::kHello, request_id);
+  hello.header.speaks_minor = wire::kVersionMinor;
   hello.claimed_pid = 1;
   PutText(hello.library_version, "test");
   return hello;

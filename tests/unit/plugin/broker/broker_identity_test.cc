@@ -77,8 +77,13 @@ TEST_F(BrokerIdentityTest, ABadAnnotationIsNamed) {
   StartBroker();
   const auto bad = AddProcess(AddPod("bad", "weights:reader"));
   EXPECT_EQ(HelloRefused(*bad).status, Status::kBadAnnotation);
-  const auto later = AddProcess(AddPod("later", "other/weights"));
-  EXPECT_EQ(HelloRefused(*later).status, Status::kUnsupported);
+  const PodRecord later = {"team",
+                           "later",
+                           RandomUid(),
+                           {{"npu-ipc.io/group", "weights"}, {"npu-ipc.io/inject", "preload"}}};
+  pods_.push_back(later);
+  WritePods();
+  EXPECT_EQ(HelloRefused(*AddProcess(later)).status, Status::kUnsupported);
 }
 
 TEST_F(BrokerIdentityTest, APodThatTheDirectoryDoesNotLearnOfIsRefused) {
