@@ -10,6 +10,7 @@
 
 #include "hal/base/process.h"
 #include "tests/bench/party.h"
+#include "tests/bench/relay.h"
 #include "tests/fixtures/cgroup_tree.h"
 #include "tests/fixtures/node_box.h"
 #include "tests/fixtures/test_node.h"
@@ -24,6 +25,8 @@ std::map<std::string, std::string> NothingEnvironment(bool exporter) {
   return {{"LD_LIBRARY_PATH", "/bench-vendor:/usr/local/lib/npu-ipc"},
           {"BENCH_PHYSICAL_DEVICE", exporter ? "0" : "1"}};
 }
+
+constexpr char kSharedDirectory[] = "/run/npu/bench";  // what the parties see as /bench
 
 struct Settings {
   int attaches = 300;
@@ -71,13 +74,16 @@ Result<std::map<std::string, json>> RunParties(TestNode& node, const Settings& s
   const Result<json> devices = node.Devices();
   if (!devices.ok()) return devices.status();
   const std::string count = std::to_string(settings.attaches);
+  const auto relay = Relay::Start(kSharedDirectory + std::string(kRelayExporterSocket),
+                                  kSharedDirectory + std::string(kRelayImporterSocket));
+  if (!relay.ok()) return relay.status();
   std::unique_ptr<Container> containers[2];
   for (const bool exports : {true, false}) {
     const std::string device = devices->at("devices").at(exports ? 0 : 1).at("id");
     Result<json> allocation = node.Allocate({device});
     if (!allocation.ok()) return allocation.status();
     allocation->at("mounts").push_back(
-        {{"container_path", "/bench"}, {"host_path", "/run/npu/bench"}, {"read_only", false}});
+        {{"container_path", "/bench"}, {"host_path", kSharedDirectory}, {"read_only", false}});
     if (vendor_calls_do_nothing) {
       allocation->at("mounts").push_back({{"container_path", "/bench-vendor"},
                                           {"host_path", ThisBuild().libraries + "/bench-vendor"},
@@ -119,7 +125,7 @@ int Measure(const Settings& settings) {
     return 1;
   }
   std::error_code error;
-  std::filesystem::create_directories("/run/npu/bench", error);
+  std::filesystem::create_directories(kSharedDirectory, error);
   json figures = json::array();
   for (const bool nothing : {false, true}) {
     const auto samples = RunParties(**node, settings, nothing);
@@ -131,6 +137,9 @@ int Measure(const Settings& settings) {
     figures.push_back(Figure("attach with whitelisting on demand, p50" + suffix,
                              samples->at("attach"), samples->at("plain"), 1.5,
                              "pid and key exchanged over a socket of the two processes' own"));
+    figures.push_back(Figure("attach with whitelisting on demand, p50, beside a relay" + suffix,
+                             samples->at("attach"), samples->at("relayed"), 1.5,
+                             "the same exchange through a third process that only passes it on"));
     if (!nothing) {
       figures.push_back(Figure("copy from attached memory, p50", samples->at("copy_attached"),
                                samples->at("copy_own"), 1.0,
@@ -152,9 +161,8 @@ int Run(int argc, char** argv) {
   app.add_flag("--exporter", exporter)->group("");  // the parties: this program again, in a pod
   app.add_flag("--importer", importer)->group("");
   CLI11_PARSE(app, argc, argv);
-  const std::string socket_path = "/bench/plain.sock";
-  if (exporter) return RunBenchExporter(settings.attaches, socket_path);
-  if (importer) return RunBenchImporter(settings.attaches, socket_path);
+  if (exporter) return RunBenchExporter(settings.attaches, "/bench");
+  if (importer) return RunBenchImporter(settings.attaches, "/bench");
   settings.cgroup = UniqueCgroupName();
   if (!MakeCgroup(settings.cgroup)) return 1;
   const int code = RunInNodeBox([&] { return Measure(settings); });

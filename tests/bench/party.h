@@ -10,13 +10,19 @@ namespace npu_ipc {
 inline constexpr uint64_t kRegionBytes = 2u << 20;
 inline constexpr uint64_t kCopyBytes = 64u << 20;
 
-// Publishes `count` regions "r0" ..., and serves `count` other exports the plain way: over a socket of its own at
-// `socket_path`, as two processes of one pod would do it by hand. Until standard input ends.
-int RunBenchExporter(int count, const std::string& socket_path);
+// In the directory that the parties share.
+inline constexpr char kPlainSocket[] = "/plain.sock";
+inline constexpr char kRelayExporterSocket[] = "/relay-exporter.sock";
+inline constexpr char kRelayImporterSocket[] = "/relay-importer.sock";
 
-// Attaches to each region once through npu_ipc, and imports as many keys the plain way, in turn; then copies from its
-// own memory and from the exporter's. Prints a "sample ..." line for each kind.
-int RunBenchImporter(int count, const std::string& socket_path);
+// Publishes `count` regions "r0" ..., and serves twice as many other exports the plain way: over a socket of its own in
+// `directory`, as two processes of one pod would do it by hand, and through a relay (relay.h). Until standard
+// input ends.
+int RunBenchExporter(int count, const std::string& directory);
+
+// Attaches to each region once through npu_ipc, and imports as many keys the plain way and through the relay, in turn;
+// then copies from its own memory and from the exporter's. Prints a "sample ..." line for each kind.
+int RunBenchImporter(int count, const std::string& directory);
 
 // The plain way: the importer asks, the exporter whitelists and answers with the key.
 struct PlainRequest {
