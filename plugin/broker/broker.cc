@@ -304,6 +304,10 @@ void Broker::Send(ClientId client, const void* message, size_t bytes) {
   clients_.at(client)->Send(message, bytes);
 }
 
+bool Broker::HasRoom(ClientId client) { return clients_.at(client)->HasRoom(); }
+
+void Broker::DropSlow(ClientId client) { clients_.at(client)->DropSlow(); }
+
 bool Broker::ProcessAlive(ClientId client) { return clients_.at(client)->ProcessAlive(); }
 
 bool Broker::ProcessRuns(const ProcessKey& process) {

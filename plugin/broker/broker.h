@@ -61,6 +61,8 @@ class Broker final : private ShareContext, private SessionHost {
 
   // ShareContext
   void Send(ClientId client, const void* message, size_t bytes) override;
+  bool HasRoom(ClientId client) override;
+  void DropSlow(ClientId client) override;
   bool ProcessAlive(ClientId client) override;
   bool ProcessRuns(const ProcessKey& process) override;
   std::optional<ProcessKey> FindProcess(pid_t pid, const std::string& pod_uid) override;

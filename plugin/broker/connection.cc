@@ -62,15 +62,19 @@ void Connection::Send(const void* packet, size_t bytes) {
     if (SendMessage(socket_.get(), packet, bytes).ok()) return;
   }
   if (queued_bytes_ + bytes > kMaxQueuedBytes) {
-    // Told later: the caller is in the middle of something that this client takes part in.
-    Close();
-    telling_ = loop_.RunAfter(Duration::zero(), [this] { handler_.OnClosed(true); });
-    return;
+    return DropSlow();
   }
   const auto* first = static_cast<const uint8_t*>(packet);
   queue_.emplace_back(first, first + bytes);
   queued_bytes_ += bytes;
   UpdateEvents();
+}
+
+void Connection::DropSlow() {
+  if (!open()) return;
+  // Told later: the caller is in the middle of something that this client takes part in.
+  Close();
+  telling_ = loop_.RunAfter(Duration::zero(), [this] { handler_.OnClosed(true); });
 }
 
 void Connection::Flush() {
@@ -83,6 +87,7 @@ void Connection::Flush() {
     queue_.pop_front();
   }
   UpdateEvents();
+  if (queue_.empty()) handler_.OnRoom();
 }
 
 void Connection::PauseReading(bool pause) {

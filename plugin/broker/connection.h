@@ -29,6 +29,8 @@ class Connection {
     // The client closed, or does not read (`slow`). The connection is closed already; it may be
     // destroyed once this has returned, not before.
     virtual void OnClosed(bool slow) = 0;
+    // All that was queued up has been sent: HasRoom() is true again.
+    virtual void OnRoom() = 0;
   };
 
   // `loop` and `handler` must outlive the connection. Takes `socket` over, which is of a listener
@@ -41,6 +43,12 @@ class Connection {
 
   // Sends a packet, in order; nothing once closed.
   void Send(const void* packet, size_t bytes);
+
+  // Nothing waits that was sent before.
+  bool HasRoom() const { return queue_.empty(); }
+
+  // Closes, and tells OnClosed(true) later.
+  void DropSlow();
 
   // While paused, nothing is read (the client's own buffer fills up); its end is still noticed.
   void PauseReading(bool pause);

@@ -251,6 +251,26 @@ void Session::Handle(const wire::ReclaimRegion& message) {
                                  message);
 }
 
+void Session::Handle(const wire::List& message) {
+  const auto group = member_->Resolve(Text(message.group));
+  if (const auto* refusal = std::get_if<Refusal>(&group)) {
+    return Refuse(message.header.request_id, *refusal);
+  }
+  services_.shares.ListRegions(client_, std::get<GroupKey>(group), message);
+}
+
+void Session::Handle(const wire::Subscribe& message) {
+  const auto group = member_->Resolve(Text(message.group));
+  if (const auto* refusal = std::get_if<Refusal>(&group)) {
+    return Refuse(message.header.request_id, *refusal);
+  }
+  services_.shares.Subscribe(client_, std::get<GroupKey>(group), message);
+}
+
+void Session::Handle(const wire::Unsubscribe& message) {
+  services_.shares.Unsubscribe(client_, message);
+}
+
 template <class M>
 void Session::Handle(const M& message) {
   const auto type = static_cast<uint32_t>(message.header.type);
@@ -290,6 +310,12 @@ void Session::OnClosed(bool slow) {
     spdlog::warn("client dropped, it does not read what it is sent: {}", Describe());
   }
   LoseConnection();
+}
+
+void Session::OnRoom() {
+  if (client_ == 0) return;
+  services_.shares.OnRoom(client_);
+  host_.OnSharesChanged();
 }
 
 // The socket is closed, from either side. What the process claims is the registry's to keep.

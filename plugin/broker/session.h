@@ -69,6 +69,8 @@ class Session final : private Connection::Handler {
   void OnPodChanged();
 
   void Send(const void* message, size_t bytes);
+  bool HasRoom() const { return connection_ && connection_->HasRoom(); }
+  void DropSlow() { connection_->DropSlow(); }
   bool ProcessAlive() const { return process_ != nullptr && process_->Alive(); }
   std::optional<Refusal> CheckRight(const GroupKey& group, ShareRight right);
   // The registry has refused the client something.
@@ -88,6 +90,7 @@ class Session final : private Connection::Handler {
 
   void OnPacket(const void* packet, size_t bytes, bool truncated, pid_t sender_pid) override;
   void OnClosed(bool slow) override;
+  void OnRoom() override;
 
   void Handle(const wire::Hello& message);
   void Handle(const wire::Publish& message);
@@ -102,6 +105,9 @@ class Session final : private Connection::Handler {
   void Handle(const wire::ReclaimRegion& message);
   void Handle(const wire::ReclaimMapping& message);
   void Handle(const wire::ReclaimDone& message);
+  void Handle(const wire::List& message);
+  void Handle(const wire::Subscribe& message);
+  void Handle(const wire::Unsubscribe& message);
   // What the protocol has and this broker does not answer yet.
   template <class M>
   void Handle(const M& message);

@@ -71,6 +71,7 @@ void ShareRegistry::Disconnect(ClientId id) {
   Client& client = Known(id);
   client.connected = false;
   client.disconnected = clock_.Now();
+  EndSubscriptionsOf(id);
   // Nobody is left to answer.
   while (!client.attaches.empty()) EndAttach(*client.attaches.begin(), "importer_gone");
   DropHeldPublishes(id);
@@ -88,6 +89,7 @@ void ShareRegistry::Disconnect(ClientId id) {
 void ShareRegistry::Remove(ClientId id) {
   Client& client = Known(id);
   client.connected = false;
+  EndSubscriptionsOf(id);
   while (!client.attaches.empty()) EndAttach(*client.attaches.begin(), "importer_gone");
   DropHeldPublishes(id);
   ReleasePeersHeld(id, true);
@@ -122,6 +124,7 @@ void ShareRegistry::DropClient(ClientId id) {
   const auto found = clients_.find(id);
   deadlines_.Cancel(found->second.grace);
   deadlines_.Cancel(found->second.peers_held_deadline);
+  ahead_.erase(id);
   const auto process = processes_.find(found->second.info.process);
   process->second.clients.erase(id);
   if (process->second.clients.empty()) processes_.erase(process);
@@ -144,12 +147,14 @@ void ShareRegistry::Refuse(ClientId client, RequestId request_id, const Refusal&
 }
 
 void ShareRegistry::UpdateGauges() {
+  TellSubscribers();
   metrics_.SetRegions(regions_.size());
   metrics_.SetGrants(grants_.size());
   metrics_.SetWaitingAttaches(attaches_.size());
   metrics_.SetWaitingWhitelistCalls(asked_);
   metrics_.SetRevokedMappings(revoked_);
   metrics_.SetRotatingKeys(rotating_);
+  metrics_.SetSubscriptions(subscriptions_.size());
 }
 
 void ShareRegistry::Publish(ClientId id, const GroupKey& group, const wire::Publish& request) {

@@ -18,7 +18,9 @@
 #include "plugin/broker/messages.h"
 #include "plugin/broker/metrics.h"
 #include "plugin/broker/peer_access.h"
+#include "plugin/broker/region_names.h"
 #include "plugin/broker/share_types.h"
+#include "plugin/broker/subscriptions.h"
 #include "plugin/device_view/node_state.h"
 #include "plugin/driver_records/driver_records.h"
 
@@ -31,6 +33,9 @@ struct ShareLimits {
   size_t asked = 4096;           // whitelistings that one exporter has not answered yet
   // Processes on one key before it is renewed; the driver ends at 32,768 (svm_shmem_node.c).
   size_t whitelist = 32000;
+  size_t subscriptions = 64;      // of one process
+  size_t admitted_ahead = 1024;   // regions of one subscription
+  size_t untold_changes = 16384;  // of one subscription whose client does not read
   Duration admit_deadline = std::chrono::seconds(5);     // an exporter's answer
   Duration rotate_drain = std::chrono::seconds(10);      // importers' time to close before it
   Duration rotate_deadline = std::chrono::seconds(10);   // an exporter's answer
@@ -48,6 +53,11 @@ class ShareContext {
 
   // Sends a message of wire.h to a connected client.
   virtual void Send(ClientId client, const void* message, size_t bytes) = 0;
+
+  // Whether what is sent now goes out at once. Where not, ShareRegistry::OnRoom() follows when it would.
+  virtual bool HasRoom(ClientId client) = 0;
+  // Ends the client's connection: it lets too much wait. ShareRegistry::Disconnect() follows, later.
+  virtual void DropSlow(ClientId client) = 0;
 
   // Looks at the client's pidfd now.
   virtual bool ProcessAlive(ClientId client) = 0;
@@ -160,6 +170,13 @@ class ShareRegistry {
   // The same for everybody: the cluster's policy has changed.
   void AllRightsChanged();
 
+  // Of the group's regions those that are there, and of a subscription those that come, too.
+  void ListRegions(ClientId client, const GroupKey& group, const wire::List& request);
+  void Subscribe(ClientId client, const GroupKey& group, const wire::Subscribe& request);
+  void Unsubscribe(ClientId client, const wire::Unsubscribe& request);
+  // ShareContext::HasRoom() is true again.
+  void OnRoom(ClientId client) { TellClient(client); }
+
   // When RunDue() has something to do next.
   std::optional<TimePoint> NextDeadline() const { return deadlines_.Next(); }
   void RunDue() { deadlines_.RunDue(clock_.Now()); }
@@ -237,7 +254,14 @@ class ShareRegistry {
     Deadlines::Id wait_deadline = 0;
     RegionId region = 0;  // whose exporter was asked; 0 while it waits for a region
     Deadlines::Id admit_deadline = 0;
-    bool exporter_went = false;  // an exporter ended or withdrew meanwhile
+    bool exporter_went = false;       // an exporter ended or withdrew meanwhile
+    SubscriptionId subscription = 0;  // that it is tried ahead of an attach for: nobody is answered
+  };
+  // What exporters are asked ahead of attaches.
+  struct AheadQueue {
+    std::deque<std::pair<SubscriptionId, std::string>> queue;
+    size_t asked = 0;
+    bool asking = false;  // AskAhead() is at it
   };
   // What makes a mapping that was reclaimed the same as a region, until its exporter is back.
   struct Claim {
@@ -269,6 +293,7 @@ class ShareRegistry {
     if (Known(client).connected) context_.Send(client, &message, sizeof(message));
   }
   void Refuse(ClientId client, RequestId request_id, const Refusal& refusal);
+  // After every change.
   void UpdateGauges();
   void ForgetUnlessClaiming(ClientId client);
   void DropClient(ClientId client);
@@ -380,6 +405,26 @@ class ShareRegistry {
   void RevokeGrant(Grant& grant, const Refusal& reason, bool rotates);
   void RotateAll(const Keys& keys);
 
+  // share_subscribe.cc
+  wire::RegionDescription DescribeRegion(const Region& region, ClientId for_client);
+  std::string GroupNameFor(const GroupKey& group, ClientId client);
+  void EndSubscription(SubscriptionId id);
+  void EndSubscriptionsOf(ClientId client);
+  void TellSubscribers();
+  void TellClient(ClientId client);
+  void TellClientSoon(ClientId client);
+  bool TellNext(Subscription& subscription);
+  void SendGone(const Subscription& subscription, const std::string& name,
+                const UntoldChange& change);
+  void SendChange(const Subscription& subscription, const Region& region);
+  void AdmitAhead(Subscription& subscription, const Region& region);
+  void AskAhead(ClientId exporter);
+  void BeginAhead(const Subscription& subscription, const std::string& name, AheadAdmission* ahead);
+  void AheadAdmitted(AttachId attach, const Region& region);
+  void AheadEnded(AttachId attach);
+  void AheadAnswered(ClientId exporter);
+  void EndAhead(Subscription& subscription, const std::string& name);
+
   const Clock& clock_;
   ShareLimits limits_;
   ShareContext& context_;
@@ -406,7 +451,9 @@ class ShareRegistry {
   std::unordered_map<uint64_t, SharedKey> rotations_;  // that the exporter was asked for
   std::unordered_map<std::string, std::set<RegionId>> guest_regions_;  // by the group's namespace
   std::unordered_map<RegionId, Region> regions_;
-  std::unordered_map<RegionName, RegionId, RegionNameHash> names_;  // the live ones
+  RegionNames names_;  // the live ones
+  Subscriptions subscriptions_;
+  std::unordered_map<ClientId, AheadQueue> ahead_;  // by exporter
   std::unordered_map<RegionName, std::set<AttachId>, RegionNameHash> waiting_;
   std::unordered_map<AttachId, PendingAttach> attaches_;  // the id is ADMIT's request_id too
   std::unordered_map<GrantId, Grant> grants_;
