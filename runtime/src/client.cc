@@ -77,7 +77,8 @@ Client::Client(ProcessState* process)
       process_(process),
       id_(process->next_client_id.fetch_add(1, std::memory_order_relaxed)),
       exporter_(this),
-      importer_(this) {}
+      importer_(this),
+      subscriber_(this) {}
 
 Client::~Client() {
   if (connection_ != nullptr) connection_->Release();
@@ -152,6 +153,11 @@ void Client::Close() {
   const hal::acl::IpcTable* const vendor = mapped ? nullptr : FindVendor(&ignored);
   if (vendor != nullptr) process_->peers.DisableAll(*vendor, id_);
   ReleaseReference();
+}
+
+uint32_t Client::BrokerMinor() {
+  MutexLock lock(mutex_);
+  return identity_.header.speaks_minor;
 }
 
 npu_ipc_status Client::WhoAmI(npu_ipc_identity* identity) {
@@ -400,6 +406,7 @@ void Client::LoseConnection(Connection* connection, npu_ipc_status outcome) {
     if (request->connection_ == connection) Finish(request, outcome);
     request = next;
   }
+  subscriber_.LoseAll();
   something_lost_ = true;
   events_.Push(&connection_event_, NPU_IPC_EVENT_DISCONNECTED);
   mutex_.Unlock();

@@ -23,6 +23,7 @@
 #include "runtime/src/message.h"
 #include "runtime/src/process_state.h"
 #include "runtime/src/read_turn.h"
+#include "runtime/src/subscription.h"
 #include "runtime/src/text.h"
 
 namespace npu_ipc::runtime {
@@ -99,10 +100,18 @@ class Client {
   ProcessState& process() { return *process_; }
   Exporter& exporter() { return exporter_; }
   Importer& importer() { return importer_; }
+  Subscriber& subscriber() { return subscriber_; }
   Mutex& mutex() { return mutex_; }
   // Guarded by mutex(); whoever pushes an event calls AnnounceEvent after it.
   EventQueue& events() { return events_; }
   void AnnounceEvent() { events_changed_.Announce(); }
+  uint32_t CurrentEventCount() const { return events_changed_.Current(); }
+  // Returns once an event has been announced since `seen`, at `deadline`, or earlier.
+  void AwaitEvent(uint32_t seen, Deadline deadline) { events_changed_.WaitWhile(seen, deadline); }
+  // The minor version of the protocol that the last broker speaks.
+  uint32_t BrokerMinor();
+  // Makes the service thread look for something to do.
+  void WakeThread();
 
  private:
   friend class ServiceThread;
@@ -127,7 +136,6 @@ class Client {
   // False where somebody connects already, or nobody is to any more.
   bool BeginConnecting();
   void EndConnecting();
-  void WakeThread();
   // Installs a new connection; takes the reference.
   void Install(Connection* connection);
   // What follows when `connection` is no good any more: the requests on it end with `outcome`. What
@@ -178,6 +186,7 @@ class Client {
   EventSource connection_event_;
   Exporter exporter_;
   Importer importer_;
+  Subscriber subscriber_;
 };
 
 }  // namespace npu_ipc::runtime

@@ -82,6 +82,7 @@ void ServiceThread::Run() {
       reconnector_.Rest();
       ReadMessages(connection, connection_id);
       reclaimer_.Step(connection, connection_id);
+      client_->subscriber().Renew(connection, connection_id);
     }
     bool go_on = true;
     if (queue_length_ > 0) {
@@ -185,10 +186,14 @@ bool ServiceThread::Handle(Connection* connection, uint64_t connection_id, const
     case wire::MessageType::kPeerRelease:
       ReleasePeer(message.peer_release, connection_id);
       return true;
+    case wire::MessageType::kRegionChange:
+      client_->subscriber().Changed(message.region_change, connection_id);
+      return true;
     default:
       break;
   }
   if (reclaimer_.Answered(message, connection_id)) return true;
+  if (client_->subscriber().Answered(message, connection_id)) return true;
   const Client::Delivery delivery = client_->Deliver(connection, message);
   if (delivery != Client::Delivery::kNobody) return delivery == Client::Delivery::kDone;
   // Whoever asked has given up: nothing may stay held on its behalf.
@@ -196,6 +201,8 @@ bool ServiceThread::Handle(Connection* connection, uint64_t connection_id, const
     client_->importer().GiveBack(message.grant, connection_id);
   } else if (message.header.type == wire::MessageType::kPublished) {
     client_->exporter().GiveBack(message.published, connection_id);
+  } else if (message.header.type == wire::MessageType::kSubscribed) {
+    client_->subscriber().GiveBack(message.subscribed, connection_id);
   } else if (message.header.type == wire::MessageType::kRefused && RawLogEnabled()) {
     RawLog(Text("the broker says: ").Append(message.refused.reason));
   }
