@@ -97,6 +97,8 @@ class Broker final : private ShareContext, private SessionHost {
   http::Readiness readiness_;
   std::unique_ptr<EventLoop> loop_;
   ShareRegistry shares_;
+  Lanes lanes_;
+  QueueLimits queue_limits_;
   std::unique_ptr<pods::PodDirectory> pods_;
   std::unique_ptr<PodRights> rights_;  // of pods_ and settings_.policy
   std::unique_ptr<UnixListener> listener_;

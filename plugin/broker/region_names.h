@@ -32,6 +32,10 @@ class RegionNames {
   size_t size() const { return regions_.size(); }
   void emplace(const RegionName& name, RegionId region);
   void erase(const RegionName& name);
+  // Its region is another generation.
+  void NoteRenewal(const RegionName& name, RegionId region) {
+    if (note_) changes_.push_back({name, region, true});
+  }
 
   // The first name of the group that begins with `prefix` and comes after `after` (empty: the first of all).
   std::optional<std::string_view> Next(const GroupKey& group, std::string_view prefix,

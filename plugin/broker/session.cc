@@ -12,6 +12,9 @@ namespace {
 
 using wire::MessageType;
 
+// Connections above a pod's limit that are answered.
+constexpr size_t kToldOfTheLimit = 16;
+
 std::string GroupsText(const pods::Pod& pod, const pods::SharePolicy& policy, size_t capacity) {
   std::string text;
   for (const pods::Membership& membership : policy.groups) {
@@ -33,12 +36,18 @@ std::string Seconds(Duration duration) {
 Session::Session(SessionId id, const SessionServices& services, SessionHost& host)
     : id_(id), services_(services), host_(host) {}
 
-Session::~Session() = default;
+Session::~Session() {
+  if (lane_) --lane_->connections;
+}
 
 void Session::Start(UniqueFd socket, uint64_t connected_after_ticks) {
-  if (!Identify(socket.get(), connected_after_ticks)) return End();
-  Result<std::unique_ptr<Connection>> connection =
-      Connection::Open(services_.loop, std::move(socket), *this);
+  const bool identified = Identify(socket.get(), connected_after_ticks);
+  // Processes that are nobody to us share one.
+  lane_ = services_.lanes.Of(container_ ? container_->pod_uid : "");
+  ++lane_->connections;
+  if (!identified || !CheckPodConnections()) return End();
+  Result<std::unique_ptr<Connection>> connection = Connection::Open(
+      services_.loop, services_.lanes, lane_, services_.queue_limits, std::move(socket), *this);
   if (!connection.ok()) {
     spdlog::error("connection dropped: {}", connection.status().message());
     return End();
@@ -88,6 +97,18 @@ bool Session::Identify(int socket_fd, uint64_t connected_after_ticks) {
         wire::Status::kLimit, "process " + std::to_string(pid()) + " has " + std::to_string(limit) +
                                   " connections, the limit (client.maxConnections)"};
   }
+  return true;
+}
+
+// Somewhat above the limit the client is told why, as soon as it has said Hello; far above, it costs
+// nobody anything.
+bool Session::CheckPodConnections() {
+  const auto limit = static_cast<size_t>(services_.settings.max_pod_connections);
+  if (lane_->connections <= limit) return true;
+  if (lane_->connections > limit + kToldOfTheLimit) return false;
+  identity_refusal_ = Refusal{wire::Status::kLimit,
+                              "this pod has " + std::to_string(limit) +
+                                  " connections to the broker, the limit (pod.maxConnections)"};
   return true;
 }
 

@@ -30,6 +30,8 @@ struct SessionServices {
   PodRights& rights;
   Metrics& metrics;
   const Settings& settings;
+  Lanes& lanes;
+  const QueueLimits& queue_limits;
 };
 
 class SessionHost {
@@ -86,6 +88,7 @@ class Session final : private Connection::Handler {
   enum class State { kAwaitingHello, kAwaitingPod, kServing, kDisconnected, kEnded };
 
   bool Identify(int socket_fd, uint64_t connected_after_ticks);
+  bool CheckPodConnections();
   pid_t pid() const { return process_ != nullptr ? process_->process().pid : 0; }
 
   void OnPacket(const void* packet, size_t bytes, bool truncated, pid_t sender_pid) override;
@@ -127,6 +130,7 @@ class Session final : private Connection::Handler {
   const SessionServices services_;
   SessionHost& host_;
   State state_ = State::kAwaitingHello;
+  std::shared_ptr<Lane> lane_;  // of the pod
   std::unique_ptr<Connection> connection_;
 
   std::unique_ptr<identity::ProcessWatch> process_;  // none where the kernel shows no pid

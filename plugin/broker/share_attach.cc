@@ -50,14 +50,17 @@ void ShareRegistry::Attach(ClientId id, const GroupKey& group, const wire::Attac
     return Refuse(id, request_id, *refusal);
   }
   ProcessRecord& process = RecordOf(Known(id));
-  if (process.attaches >= limits_.pending_requests || process.grants >= limits_.grants) {
+  if (AtLimit(process.attaches, limits_.pending_requests, limits_.pod.pending_requests) ||
+      AtLimit(process.grants, limits_.grants, limits_.pod.grants)) {
     metrics_.CountAttach(StatusName(Status::kLimit));
     return Refuse(
         id, request_id,
-        {Status::kLimit, "this process has " + std::to_string(process.attaches) +
-                             " attach requests waiting (client.maxPending) and " +
-                             std::to_string(process.grants) +
-                             " mappings (client.maxGrants); one of the two is at its limit"});
+        {Status::kLimit,
+         "this process has " + std::to_string(process.attaches) +
+             " attach requests waiting (client.maxPending) and " + std::to_string(process.grants) +
+             " mappings (client.maxGrants), its pod " + std::to_string(process.attaches.of_pod()) +
+             " (pod.maxPending) and " + std::to_string(process.grants.of_pod()) +
+             " (pod.maxGrants); one of the four is at its limit"});
   }
   PendingAttach attach;
   attach.id = next_id_++;

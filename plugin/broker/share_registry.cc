@@ -52,10 +52,17 @@ ShareRegistry::~ShareRegistry() = default;
 
 ClientId ShareRegistry::AddClient(ClientInfo info) {
   const ClientId id = next_id_++;
-  processes_[info.process].clients.insert(id);
+  ProcessRecord& process = processes_[info.process];
   PodRecord& pod = pods_[info.pod_cgroup_uid];
   pod.uid = info.pod_cgroup_uid;
   pod.clients.insert(id);
+  if (process.clients.empty()) {
+    process.regions.CountFor(&pod.usage.regions);
+    process.grants.CountFor(&pod.usage.grants);
+    process.attaches.CountFor(&pod.usage.attaches);
+    process.subscriptions.CountFor(&pod.usage.subscriptions);
+  }
+  process.clients.insert(id);
   Client& client = clients_[id];
   client.info = std::move(info);
   client.pod = &pod;
@@ -223,9 +230,12 @@ std::optional<Refusal> ShareRegistry::CheckPublish(ClientId id, const RegionName
                    "only memory exported by key (aclrtIpcMemGetExportKey) can be published; other "
                    "handles are not supported yet"};
   }
-  if (RecordOf(Known(id)).regions >= limits_.regions) {
-    return Refusal{Status::kLimit, "this process has published " + std::to_string(limits_.regions) +
-                                       " regions, the limit (client.maxRegions)"};
+  const Count& regions = RecordOf(Known(id)).regions;
+  if (AtLimit(regions, limits_.regions, limits_.pod.regions)) {
+    return Refusal{Status::kLimit, "this process has published " + std::to_string(regions) +
+                                       " regions (client.maxRegions) and its pod " +
+                                       std::to_string(regions.of_pod()) +
+                                       " (pod.maxRegions); one of the two is at its limit"};
   }
   if (auto refusal = CheckUsage(Known(id), request)) return refusal;
   const auto holder = names_.find(name);

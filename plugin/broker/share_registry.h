@@ -9,6 +9,8 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "hal/base/clock.h"
@@ -26,6 +28,14 @@
 
 namespace npu_ipc::broker {
 
+// Of all processes of one pod.
+struct PodLimits {
+  size_t regions = 32768;
+  size_t pending_requests = 1024;
+  size_t grants = 131072;
+  size_t subscriptions = 1024;
+};
+
 struct ShareLimits {
   size_t regions = 4096;         // of one process
   size_t pending_requests = 64;  // attaches of one process that are not answered yet
@@ -36,6 +46,7 @@ struct ShareLimits {
   size_t subscriptions = 64;      // of one process
   size_t admitted_ahead = 1024;   // regions of one subscription
   size_t untold_changes = 16384;  // of one subscription whose client does not read
+  PodLimits pod;
   Duration admit_deadline = std::chrono::seconds(5);     // an exporter's answer
   Duration rotate_drain = std::chrono::seconds(10);      // importers' time to close before it
   Duration rotate_deadline = std::chrono::seconds(10);   // an exporter's answer
@@ -175,7 +186,7 @@ class ShareRegistry {
   void Subscribe(ClientId client, const GroupKey& group, const wire::Subscribe& request);
   void Unsubscribe(ClientId client, const wire::Unsubscribe& request);
   // ShareContext::HasRoom() is true again.
-  void OnRoom(ClientId client) { TellClient(client); }
+  void OnRoom(ClientId client) { TellSoon(client); }
 
   // When RunDue() has something to do next.
   std::optional<TimePoint> NextDeadline() const { return deadlines_.Next(); }
@@ -193,12 +204,26 @@ class ShareRegistry {
   using SharedKey = std::shared_ptr<ExportedKey>;
   using DevicePair = std::pair<uint32_t, uint32_t>;  // own, peer
 
+  // What a process has, counted for its pod, too.
+  class Count {
+   public:
+    void CountFor(size_t* of_pod) { of_pod_ = of_pod; }
+    operator size_t() const { return own_; }
+    size_t of_pod() const { return *of_pod_; }
+    void operator++() { ++own_, ++*of_pod_; }
+    void operator--() { --own_, --*of_pod_; }
+
+   private:
+    size_t own_ = 0;
+    size_t* of_pod_ = nullptr;
+  };
   struct ProcessRecord {
     std::set<ClientId> clients;
     std::map<Handle, SharedKey> keys;  // by former handles, too
-    size_t regions = 0;
-    size_t grants = 0;
-    size_t attaches = 0;
+    Count regions;
+    Count grants;
+    Count attaches;
+    Count subscriptions;
   };
   struct HeldPublish {
     GroupKey group;
@@ -286,6 +311,9 @@ class ShareRegistry {
   };
 
   Client& Known(ClientId client) { return clients_.at(client); }
+  static bool AtLimit(const Count& count, size_t own, size_t of_pod) {
+    return count >= own || count.of_pod() >= of_pod;
+  }
   ProcessRecord& RecordOf(const Client& client) { return processes_.at(client.info.process); }
 
   template <class M>
@@ -411,8 +439,9 @@ class ShareRegistry {
   void EndSubscription(SubscriptionId id);
   void EndSubscriptionsOf(ClientId client);
   void TellSubscribers();
-  void TellClient(ClientId client);
-  void TellClientSoon(ClientId client);
+  void TellSoon(ClientId client);
+  void TellSome();
+  bool TellOne(ClientId client);
   bool TellNext(Subscription& subscription);
   void SendGone(const Subscription& subscription, const std::string& name,
                 const UntoldChange& change);
@@ -453,6 +482,9 @@ class ShareRegistry {
   std::unordered_map<RegionId, Region> regions_;
   RegionNames names_;  // the live ones
   Subscriptions subscriptions_;
+  std::deque<ClientId> to_tell_;          // in turn
+  std::unordered_set<ClientId> telling_;  // the same
+  Deadlines::Id tell_task_ = 0;
   std::unordered_map<ClientId, AheadQueue> ahead_;  // by exporter
   std::unordered_map<RegionName, std::set<AttachId>, RegionNameHash> waiting_;
   std::unordered_map<AttachId, PendingAttach> attaches_;  // the id is ADMIT's request_id too

@@ -12,8 +12,8 @@ namespace {
 using wire::MessageType;
 using wire::Status;
 
-// Told to one client in one turn of the loop: others have theirs.
-constexpr int kToldAtOnce = 32;
+// Told in one turn of the loop, to whom it may concern: requests have their turns between.
+constexpr int kToldAtOnce = 8;
 // Admissions ahead of attaches that one exporter is asked for at a time, so that an attach on demand
 // does not wait behind many of them.
 constexpr size_t kAheadAtOnce = 4;
@@ -58,15 +58,15 @@ void ShareRegistry::Subscribe(ClientId id, const GroupKey& group, const wire::Su
   if (const auto refusal = context_.CheckRight(id, group, ShareRight::kImport)) {
     return Refuse(id, request_id, *refusal);
   }
-  size_t subscribed = 0;
-  for (const ClientId client : RecordOf(Known(id)).clients) {
-    subscribed += subscriptions_.CountOf(client);
-  }
-  if (subscribed >= limits_.subscriptions) {
+  Count& subscribed = RecordOf(Known(id)).subscriptions;
+  if (AtLimit(subscribed, limits_.subscriptions, limits_.pod.subscriptions)) {
     return Refuse(id, request_id,
-                  {Status::kLimit, "this process has " + std::to_string(limits_.subscriptions) +
-                                       " subscriptions, the limit (client.maxSubscriptions)"});
+                  {Status::kLimit, "this process has " + std::to_string(subscribed) +
+                                       " subscriptions (client.maxSubscriptions) and its pod " +
+                                       std::to_string(subscribed.of_pod()) +
+                                       " (pod.maxSubscriptions); one of the two is at its limit"});
   }
+  ++subscribed;
   Subscription subscription;
   subscription.id = next_id_++;
   subscription.client = id;
@@ -83,7 +83,7 @@ void ShareRegistry::Subscribe(ClientId id, const GroupKey& group, const wire::Su
                info.PodFullName(), info.process.pid);
   subscriptions_.Add(std::move(subscription));
   names_.NoteChanges(true);
-  TellClient(id);
+  TellSoon(id);
   UpdateGauges();
 }
 
@@ -97,6 +97,7 @@ void ShareRegistry::Unsubscribe(ClientId id, const wire::Unsubscribe& request) {
 void ShareRegistry::EndSubscription(SubscriptionId id) {
   Subscription& subscription = *subscriptions_.Find(id);
   while (!subscription.ahead.empty()) EndAhead(subscription, subscription.ahead.begin()->first);
+  --RecordOf(Known(subscription.client)).subscriptions;
   subscriptions_.Remove(id);
   names_.NoteChanges(subscriptions_.size() > 0);
 }
@@ -107,41 +108,57 @@ void ShareRegistry::EndSubscriptionsOf(ClientId client) {
 
 // What regions have come and gone since the last time, to whom it concerns.
 void ShareRegistry::TellSubscribers() {
-  std::set<ClientId> clients;
   for (const RegionNames::Change& change : names_.TakeChanges()) {
     const auto region = regions_.find(change.region);
     const uint64_t generation = region == regions_.end() ? 0 : region->second.generation;
     for (const SubscriptionId id : subscriptions_.Concerned(change.name)) {
       Subscription& subscription = *subscriptions_.Find(id);
-      if (!change.named) EndAhead(subscription, change.name.name);
+      EndAhead(subscription, change.name.name);  // also of a key that was made anew
       if (subscription.Walked(change.name.name)) {
         subscription.untold[change.name.name] = {change.region, generation, !change.named};
       }
-      clients.insert(subscription.client);
+      TellSoon(subscription.client);
     }
   }
-  for (const ClientId client : clients) TellClient(client);
 }
 
-// As much as there is room for in the client's socket, and a turn's worth at most. The rest follows when
-// there is room again, or in the loop's next turn.
-void ShareRegistry::TellClient(ClientId client) {
-  int told = 0;
+void ShareRegistry::TellSoon(ClientId client) {
+  if (!telling_.insert(client).second) return;
+  to_tell_.push_back(client);
+  if (tell_task_ == 0) tell_task_ = deadlines_.Add(clock_.Now(), [this] { TellSome(); });
+}
+
+// A turn's worth, to one client after the other; the rest in the loop's next turns.
+void ShareRegistry::TellSome() {
+  tell_task_ = 0;
+  for (int told = 0; told < kToldAtOnce && !to_tell_.empty();) {
+    const ClientId client = to_tell_.front();
+    to_tell_.pop_front();
+    telling_.erase(client);
+    if (!TellOne(client)) continue;
+    ++told;
+    TellSoon(client);
+  }
+  if (tell_task_ == 0 && !to_tell_.empty()) {
+    tell_task_ = deadlines_.Add(clock_.Now(), [this] { TellSome(); });
+  }
+}
+
+// False where there is nothing (more) to tell the client, or no room in its socket: it is told more when there
+// is room, or something happens.
+bool ShareRegistry::TellOne(ClientId client) {
   for (const SubscriptionId id : subscriptions_.OfClient(client)) {
     Subscription& subscription = *subscriptions_.Find(id);
     if (subscription.untold.size() > limits_.untold_changes) {
       spdlog::warn("subscriber dropped, it does not read what it is told: subscription={} pid={}",
                    id, Known(client).info.process.pid);
-      return context_.DropSlow(client);
+      context_.DropSlow(client);
+      return false;
     }
-    while (subscription.HasToTell() && context_.HasRoom(client)) {
-      if (told++ == kToldAtOnce) {
-        deadlines_.Add(clock_.Now(), [this, client] { TellClient(client); });
-        return;
-      }
-      if (!TellNext(subscription)) break;
-    }
+    if (!context_.HasRoom(client)) continue;
+    if (subscription.HasToTell() && TellNext(subscription)) return true;
   }
+  return false;
 }
 
 // False where there is nothing, or the right to it is missing: then everything is told from the start
@@ -269,7 +286,7 @@ void ShareRegistry::AheadAdmitted(AttachId attach_id, const Region& region) {
   const ClientId exporter = ahead.exporter;
   EndAttach(attach_id, "");
   AheadAnswered(exporter);
-  TellClientSoon(client);
+  TellSoon(client);
 }
 
 // Nothing came of it: the region can be attached to on demand.
@@ -303,10 +320,6 @@ void ShareRegistry::EndAhead(Subscription& subscription, const std::string& name
   } else {
     peer_access_.Release(ahead.process, ahead.exporter_device, subscription.device);
   }
-}
-
-void ShareRegistry::TellClientSoon(ClientId client) {
-  deadlines_.Add(clock_.Now(), [this, client] { TellClient(client); });
 }
 
 }  // namespace npu_ipc::broker
