@@ -28,7 +28,7 @@ namespace {
 constexpr mode_t kSocketMode = 0666;
 constexpr mode_t kSocketDirectoryMode = 0711;
 constexpr auto kMarkVersionEvery = std::chrono::minutes(10);
-constexpr int kAcceptedAtOnce = 4;
+constexpr int kAcceptedAtOnce = 16;
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 
 Status MakeSocketDirectory(const std::string& socket_path) {
