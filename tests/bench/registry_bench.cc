@@ -32,6 +32,23 @@ class BenchContext final : public ShareContext {
   bool HasRoom(ClientId) override { return true; }
   void DropSlow(ClientId) override {}
   bool ProcessAlive(ClientId) override { return true; }
+  bool ProcessRuns(const ProcessKey&) override { return true; }
+  std::optional<ProcessKey> FindProcess(pid_t, const std::string&) override { return std::nullopt; }
+  std::optional<Refusal> CheckShare(const std::string&, const std::string&,
+                                    const GroupKey&) override {
+    return std::nullopt;
+  }
+  std::optional<Refusal> CheckExport(const std::string&, uint64_t, const pods::ExportUsage&,
+                                     const pods::ExportUsage&) override {
+    return std::nullopt;
+  }
+  std::optional<pods::RevokeMode> RevokeModeOf(const std::string&) override {
+    return pods::RevokeMode::kNotify;
+  }
+  std::optional<std::string> Contradiction(const driver_records::ExportClaim&) override {
+    return std::nullopt;
+  }
+  void OnRevoked(ClientId, const Refusal&) override {}
   std::optional<Refusal> CheckRight(ClientId, const GroupKey&, ShareRight) override {
     return std::nullopt;
   }
@@ -76,7 +93,8 @@ class Node {
     info.process = {static_cast<pid_t>(1000 + next_process_++), 1};
     info.pod_namespace = "team";
     info.pod_name = "trainer-" + std::to_string(pod);
-    info.pod_uid = "0c9a3a8e-1111-2222-3333-" + std::to_string(100000000000 + pod);
+    info.pod_cgroup_uid = info.pod_uid =
+        "0c9a3a8e-1111-2222-3333-" + std::to_string(100000000000 + pod);
     info.container_id = std::string(64, 'c');
     info.container_name = "main";
     return registry_.AddClient(std::move(info));
