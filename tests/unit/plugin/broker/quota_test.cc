@@ -24,7 +24,7 @@ class PodLimitsTest : public ShareRegistryTest {
     info.process = {pid, 1};
     info.pod_namespace = "team";
     info.pod_name = pod;
-    info.pod_uid = "uid-" + pod;
+    info.pod_cgroup_uid = info.pod_uid = "uid-" + pod;
     return registry_.AddClient(info);
   }
   void ExpectLimit(ClientId client, const std::string& setting) {
@@ -45,6 +45,7 @@ TEST_F(PodLimitsTest, RegionsAreCountedForThePod) {
   ExpectLimit(second_, "pod.maxRegions");
   Publish(other_, "r4");
   Withdraw(first_, region.region_id, 0);
+  Take<wire::Withdrawn>(first_, MessageType::kWithdrawn);
   Publish(second_, "r3");
   // Its processes' ends give back what they had.
   registry_.Remove(second_);
