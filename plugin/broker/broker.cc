@@ -28,6 +28,7 @@ namespace {
 constexpr mode_t kSocketMode = 0666;
 constexpr mode_t kSocketDirectoryMode = 0711;
 constexpr auto kMarkVersionEvery = std::chrono::minutes(10);
+constexpr int kAcceptedAtOnce = 16;
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 
 Status MakeSocketDirectory(const std::string& socket_path) {
@@ -54,7 +55,9 @@ Broker::Broker(const Settings& settings, config::Start start, std::unique_ptr<Ev
       start_(std::move(start)),
       metrics_(NPU_IPC_VERSION),
       loop_(std::move(loop)),
-      shares_(loop_->clock(), settings.Limits(), *this, metrics_, GenerationFloor()) {}
+      shares_(loop_->clock(), settings.Limits(), *this, metrics_, GenerationFloor()),
+      lanes_([this] { loop_->RunAfter(Duration::zero(), [this] { lanes_.RunRound(); }); }),
+      queue_limits_(settings.Queues()) {}
 
 Broker::~Broker() = default;
 
@@ -233,13 +236,15 @@ void Broker::ReadSettingsAgain() {
   settings_ = *next;
   config::SetLogLevel(settings_.log);
   shares_.SetLimits(settings_.Limits());
+  queue_limits_ = settings_.Queues();
   if (same_policy) return;
   shares_.AllRightsChanged();
   ArmDeadline();
 }
 
 void Broker::AcceptAll() {
-  for (;;) {
+  // Whoever connects again and again is heard a few times a turn, as everybody is.
+  for (int accepted = 0; accepted < kAcceptedAtOnce; ++accepted) {
     Result<UniqueFd> socket = listener_->Accept();
     if (!socket.ok()) {
       // Out of descriptors: the connection stays in the queue, so look again later, not at once.
@@ -252,8 +257,11 @@ void Broker::AcceptAll() {
     metrics_.CountConnection();
     const SessionId id = next_session_++;
     SessionHost& host = *this;
-    auto session = std::make_unique<Session>(
-        id, SessionServices{*loop_, shares_, *pods_, *rights_, metrics_, settings_}, host);
+    auto session =
+        std::make_unique<Session>(id,
+                                  SessionServices{*loop_, shares_, *pods_, *rights_, metrics_,
+                                                  settings_, lanes_, queue_limits_},
+                                  host);
     Session& started = *session;
     sessions_.emplace(id, std::move(session));
     started.Start(std::move(socket).value(), listener_->idle_since_ticks());
@@ -303,6 +311,10 @@ void Broker::OnSharesChanged() { ArmDeadline(); }
 void Broker::Send(ClientId client, const void* message, size_t bytes) {
   clients_.at(client)->Send(message, bytes);
 }
+
+bool Broker::HasRoom(ClientId client) { return clients_.at(client)->HasRoom(); }
+
+void Broker::DropSlow(ClientId client) { clients_.at(client)->DropSlow(); }
 
 bool Broker::ProcessAlive(ClientId client) { return clients_.at(client)->ProcessAlive(); }
 

@@ -61,6 +61,8 @@ class Broker final : private ShareContext, private SessionHost {
 
   // ShareContext
   void Send(ClientId client, const void* message, size_t bytes) override;
+  bool HasRoom(ClientId client) override;
+  void DropSlow(ClientId client) override;
   bool ProcessAlive(ClientId client) override;
   bool ProcessRuns(const ProcessKey& process) override;
   std::optional<ProcessKey> FindProcess(pid_t pid, const std::string& pod_uid) override;
@@ -95,6 +97,8 @@ class Broker final : private ShareContext, private SessionHost {
   http::Readiness readiness_;
   std::unique_ptr<EventLoop> loop_;
   ShareRegistry shares_;
+  Lanes lanes_;
+  QueueLimits queue_limits_;
   std::unique_ptr<pods::PodDirectory> pods_;
   std::unique_ptr<PodRights> rights_;  // of pods_ and settings_.policy
   std::unique_ptr<UnixListener> listener_;

@@ -9,15 +9,12 @@
 #include "runtime/protocol/wire.h"
 
 namespace npu_ipc::broker {
-namespace {
-
-constexpr size_t kMaxQueuedBytes = 1 << 20;
-
-}  // namespace
-
-Result<std::unique_ptr<Connection>> Connection::Open(EventLoop& loop, UniqueFd socket,
+Result<std::unique_ptr<Connection>> Connection::Open(EventLoop& loop, Lanes& lanes,
+                                                     std::shared_ptr<Lane> lane,
+                                                     const QueueLimits& limits, UniqueFd socket,
                                                      Handler& handler) {
-  std::unique_ptr<Connection> connection(new Connection(loop, std::move(socket), handler));
+  std::unique_ptr<Connection> connection(
+      new Connection(loop, lanes, std::move(lane), limits, std::move(socket), handler));
   Result<EventLoop::WatchId> watch =
       loop.Watch(connection->socket_.get(), EPOLLIN,
                  [self = connection.get()](uint32_t events) { self->OnEvents(events); });
@@ -26,8 +23,14 @@ Result<std::unique_ptr<Connection>> Connection::Open(EventLoop& loop, UniqueFd s
   return connection;
 }
 
-Connection::Connection(EventLoop& loop, UniqueFd socket, Handler& handler)
-    : loop_(loop), socket_(std::move(socket)), handler_(handler) {}
+Connection::Connection(EventLoop& loop, Lanes& lanes, std::shared_ptr<Lane> lane,
+                       const QueueLimits& limits, UniqueFd socket, Handler& handler)
+    : loop_(loop),
+      lanes_(lanes),
+      lane_(std::move(lane)),
+      limits_(limits),
+      socket_(std::move(socket)),
+      handler_(handler) {}
 
 Connection::~Connection() {
   loop_.Cancel(telling_);
@@ -42,12 +45,12 @@ void Connection::OnEvents(uint32_t events) {
     return;
   }
   // A client's end comes after the packets that it sent before.
-  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) Receive();
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) lanes_.Wait(lane_, *this);
 }
 
 // One packet: where there are more, the loop says so (epoll is level-triggered) once the others have
 // had their turn. Reading until there is none would cost a call more for every request.
-void Connection::Receive() {
+void Connection::TakeTurn() {
   alignas(uint64_t) char packet[wire::kMaxMessageBytes];
   const Result<ReceivedMessage> received = ReceiveMessage(socket_.get(), packet, sizeof(packet));
   if (received.ok() && received->would_block) return;
@@ -61,16 +64,21 @@ void Connection::Send(const void* packet, size_t bytes) {
     // A client that has closed shows up as an event of the socket.
     if (SendMessage(socket_.get(), packet, bytes).ok()) return;
   }
-  if (queued_bytes_ + bytes > kMaxQueuedBytes) {
-    // Told later: the caller is in the middle of something that this client takes part in.
-    Close();
-    telling_ = loop_.RunAfter(Duration::zero(), [this] { handler_.OnClosed(true); });
-    return;
+  if (queued_bytes_ + bytes > limits_.connection || lane_->queued_bytes + bytes > limits_.pod) {
+    return DropSlow();
   }
   const auto* first = static_cast<const uint8_t*>(packet);
   queue_.emplace_back(first, first + bytes);
   queued_bytes_ += bytes;
+  lane_->queued_bytes += bytes;
   UpdateEvents();
+}
+
+void Connection::DropSlow() {
+  if (!open()) return;
+  // Told later: the caller is in the middle of something that this client takes part in.
+  Close();
+  telling_ = loop_.RunAfter(Duration::zero(), [this] { handler_.OnClosed(true); });
 }
 
 void Connection::Flush() {
@@ -80,13 +88,16 @@ void Connection::Flush() {
     if (sent.code() == StatusCode::kUnavailable) break;
     if (!sent.ok()) return CloseAndTell(false);
     queued_bytes_ -= packet.size();
+    lane_->queued_bytes -= packet.size();
     queue_.pop_front();
   }
   UpdateEvents();
+  if (queue_.empty()) handler_.OnRoom();
 }
 
 void Connection::PauseReading(bool pause) {
   paused_ = pause;
+  if (pause) lanes_.TakeOff(*lane_, *this);
   UpdateEvents();
 }
 
@@ -98,6 +109,7 @@ void Connection::UpdateEvents() {
 void Connection::Close() {
   if (!open()) return;
   loop_.Unwatch(watch_);
+  lanes_.TakeOff(*lane_, *this);
   // The kernel turns packets that nobody read into ECONNRESET at the other end, ahead of what was
   // sent there: read them off, so that the client gets our last word.
   ::shutdown(socket_.get(), SHUT_RD);
@@ -106,7 +118,7 @@ void Connection::Close() {
   }
   socket_.Reset();
   queue_.clear();
-  queued_bytes_ = 0;
+  lane_->queued_bytes -= std::exchange(queued_bytes_, 0);
 }
 
 void Connection::CloseAndTell(bool slow) {

@@ -13,12 +13,19 @@
 #include "hal/base/event_loop.h"
 #include "hal/base/fd.h"
 #include "hal/base/result.h"
+#include "plugin/broker/lanes.h"
 
 namespace npu_ipc::broker {
 
-// Belongs to the loop's thread. What cannot be sent at once is queued up to a limit; a client that
-// lets that fill up is dropped, so that it costs others nothing.
-class Connection {
+// What waits to be read, in bytes.
+struct QueueLimits {
+  size_t connection = size_t{1} << 20;
+  size_t pod = size_t{16} << 20;
+};
+
+// Belongs to the loop's thread. Packets are read in turns (lanes.h). What cannot be sent at once is queued up
+// to a limit; a client that lets that fill up is dropped, so that it costs others nothing.
+class Connection final : private Lane::Speaker {
  public:
   class Handler {
    public:
@@ -29,18 +36,28 @@ class Connection {
     // The client closed, or does not read (`slow`). The connection is closed already; it may be
     // destroyed once this has returned, not before.
     virtual void OnClosed(bool slow) = 0;
+    // All that was queued up has been sent: HasRoom() is true again.
+    virtual void OnRoom() = 0;
   };
 
-  // `loop` and `handler` must outlive the connection. Takes `socket` over, which is of a listener
-  // that reports senders (ReportSenders()).
-  static Result<std::unique_ptr<Connection>> Open(EventLoop& loop, UniqueFd socket,
+  // `loop`, `lanes`, `limits` and `handler` must outlive the connection. Takes `socket` over,
+  // which is of a listener that reports senders (ReportSenders()).
+  static Result<std::unique_ptr<Connection>> Open(EventLoop& loop, Lanes& lanes,
+                                                  std::shared_ptr<Lane> lane,
+                                                  const QueueLimits& limits, UniqueFd socket,
                                                   Handler& handler);
-  ~Connection();
+  ~Connection() override;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
   // Sends a packet, in order; nothing once closed.
   void Send(const void* packet, size_t bytes);
+
+  // Nothing waits that was sent before.
+  bool HasRoom() const { return queue_.empty(); }
+
+  // Closes, and tells OnClosed(true) later.
+  void DropSlow();
 
   // While paused, nothing is read (the client's own buffer fills up); its end is still noticed.
   void PauseReading(bool pause);
@@ -51,14 +68,18 @@ class Connection {
   bool open() const { return static_cast<bool>(socket_); }
 
  private:
-  Connection(EventLoop& loop, UniqueFd socket, Handler& handler);
+  Connection(EventLoop& loop, Lanes& lanes, std::shared_ptr<Lane> lane, const QueueLimits& limits,
+             UniqueFd socket, Handler& handler);
   void OnEvents(uint32_t events);
-  void Receive();
+  void TakeTurn() override;
   void Flush();
   void UpdateEvents();
   void CloseAndTell(bool slow);
 
   EventLoop& loop_;
+  Lanes& lanes_;
+  const std::shared_ptr<Lane> lane_;
+  const QueueLimits& limits_;
   UniqueFd socket_;
   Handler& handler_;
   EventLoop::WatchId watch_ = 0;

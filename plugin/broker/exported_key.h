@@ -24,11 +24,20 @@ using Handle = std::array<uint8_t, wire::kHandleBytes>;
 
 struct ExportedKey;
 
+// What counts towards the limits of a pod.
+struct PodUsage {
+  size_t regions = 0;
+  size_t grants = 0;
+  size_t attaches = 0;
+  size_t subscriptions = 0;
+};
+
 // What a pod's processes claim, all together.
 struct PodRecord {
   std::string uid;  // as its cgroups carry it
   std::set<ClientId> clients;
   pods::ExportUsage exported;
+  PodUsage usage;
   // How the pod wants rights to its regions taken back, as it last said: a pod that is gone, or
   // whose annotations have gone bad, says it no more.
   pods::RevokeMode revoke = pods::RevokeMode::kNotify;

@@ -73,6 +73,8 @@ struct Metrics::Families {
   Gauge& rotating = AddGauge(registry, "rotating_keys", "Export keys that are being renewed.");
   Gauge& waiting = AddGauge(registry, "waiting_attaches",
                             "Attach requests that wait for a region or for its exporter.");
+  Gauge& subscriptions =
+      AddGauge(registry, "subscriptions", "Subscriptions of clients to regions by their names.");
   Gauge& pods = AddGauge(registry, "pods", "Pods that the pod directory knows.");
   Gauge& pods_ready =
       AddGauge(registry, "pod_directory_ready", "1 while the source of the pod directory is well.");
@@ -142,6 +144,9 @@ void Metrics::SetRevokedMappings(size_t grants) {
   families_->revoked.Set(static_cast<double>(grants));
 }
 void Metrics::SetRotatingKeys(size_t keys) { families_->rotating.Set(static_cast<double>(keys)); }
+void Metrics::SetSubscriptions(size_t subscriptions) {
+  families_->subscriptions.Set(static_cast<double>(subscriptions));
+}
 void Metrics::SetPods(size_t pods, bool directory_ready) {
   families_->pods.Set(static_cast<double>(pods));
   families_->pods_ready.Set(directory_ready ? 1 : 0);

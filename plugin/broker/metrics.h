@@ -39,6 +39,7 @@ class Metrics {
   void SetWaitingWhitelistCalls(size_t calls);
   void SetRevokedMappings(size_t grants);
   void SetRotatingKeys(size_t keys);
+  void SetSubscriptions(size_t subscriptions);
   void SetPods(size_t pods, bool directory_ready);
 
   // Counts that were kept elsewhere, since the start.

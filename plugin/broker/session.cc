@@ -12,6 +12,9 @@ namespace {
 
 using wire::MessageType;
 
+// Connections above a pod's limit that are answered.
+constexpr size_t kToldOfTheLimit = 16;
+
 std::string GroupsText(const pods::Pod& pod, const pods::SharePolicy& policy, size_t capacity) {
   std::string text;
   for (const pods::Membership& membership : policy.groups) {
@@ -33,12 +36,18 @@ std::string Seconds(Duration duration) {
 Session::Session(SessionId id, const SessionServices& services, SessionHost& host)
     : id_(id), services_(services), host_(host) {}
 
-Session::~Session() = default;
+Session::~Session() {
+  if (lane_) --lane_->connections;
+}
 
 void Session::Start(UniqueFd socket, uint64_t connected_after_ticks) {
-  if (!Identify(socket.get(), connected_after_ticks)) return End();
-  Result<std::unique_ptr<Connection>> connection =
-      Connection::Open(services_.loop, std::move(socket), *this);
+  const bool identified = Identify(socket.get(), connected_after_ticks);
+  // Processes that are nobody to us share one.
+  lane_ = services_.lanes.Of(container_ ? container_->pod_uid : "");
+  ++lane_->connections;
+  if (!identified || !CheckPodConnections()) return End();
+  Result<std::unique_ptr<Connection>> connection = Connection::Open(
+      services_.loop, services_.lanes, lane_, services_.queue_limits, std::move(socket), *this);
   if (!connection.ok()) {
     spdlog::error("connection dropped: {}", connection.status().message());
     return End();
@@ -88,6 +97,18 @@ bool Session::Identify(int socket_fd, uint64_t connected_after_ticks) {
         wire::Status::kLimit, "process " + std::to_string(pid()) + " has " + std::to_string(limit) +
                                   " connections, the limit (client.maxConnections)"};
   }
+  return true;
+}
+
+// Somewhat above the limit the client is told why, as soon as it has said Hello; far above, it costs
+// nobody anything.
+bool Session::CheckPodConnections() {
+  const auto limit = static_cast<size_t>(services_.settings.max_pod_connections);
+  if (lane_->connections <= limit) return true;
+  if (lane_->connections > limit + kToldOfTheLimit) return false;
+  identity_refusal_ = Refusal{wire::Status::kLimit,
+                              "this pod has " + std::to_string(limit) +
+                                  " connections to the broker, the limit (pod.maxConnections)"};
   return true;
 }
 
@@ -251,6 +272,26 @@ void Session::Handle(const wire::ReclaimRegion& message) {
                                  message);
 }
 
+void Session::Handle(const wire::List& message) {
+  const auto group = member_->Resolve(Text(message.group));
+  if (const auto* refusal = std::get_if<Refusal>(&group)) {
+    return Refuse(message.header.request_id, *refusal);
+  }
+  services_.shares.ListRegions(client_, std::get<GroupKey>(group), message);
+}
+
+void Session::Handle(const wire::Subscribe& message) {
+  const auto group = member_->Resolve(Text(message.group));
+  if (const auto* refusal = std::get_if<Refusal>(&group)) {
+    return Refuse(message.header.request_id, *refusal);
+  }
+  services_.shares.Subscribe(client_, std::get<GroupKey>(group), message);
+}
+
+void Session::Handle(const wire::Unsubscribe& message) {
+  services_.shares.Unsubscribe(client_, message);
+}
+
 template <class M>
 void Session::Handle(const M& message) {
   const auto type = static_cast<uint32_t>(message.header.type);
@@ -290,6 +331,12 @@ void Session::OnClosed(bool slow) {
     spdlog::warn("client dropped, it does not read what it is sent: {}", Describe());
   }
   LoseConnection();
+}
+
+void Session::OnRoom() {
+  if (client_ == 0) return;
+  services_.shares.OnRoom(client_);
+  host_.OnSharesChanged();
 }
 
 // The socket is closed, from either side. What the process claims is the registry's to keep.

@@ -30,6 +30,8 @@ struct SessionServices {
   PodRights& rights;
   Metrics& metrics;
   const Settings& settings;
+  Lanes& lanes;
+  const QueueLimits& queue_limits;
 };
 
 class SessionHost {
@@ -69,6 +71,8 @@ class Session final : private Connection::Handler {
   void OnPodChanged();
 
   void Send(const void* message, size_t bytes);
+  bool HasRoom() const { return connection_ && connection_->HasRoom(); }
+  void DropSlow() { connection_->DropSlow(); }
   bool ProcessAlive() const { return process_ != nullptr && process_->Alive(); }
   std::optional<Refusal> CheckRight(const GroupKey& group, ShareRight right);
   // The registry has refused the client something.
@@ -84,10 +88,12 @@ class Session final : private Connection::Handler {
   enum class State { kAwaitingHello, kAwaitingPod, kServing, kDisconnected, kEnded };
 
   bool Identify(int socket_fd, uint64_t connected_after_ticks);
+  bool CheckPodConnections();
   pid_t pid() const { return process_ != nullptr ? process_->process().pid : 0; }
 
   void OnPacket(const void* packet, size_t bytes, bool truncated, pid_t sender_pid) override;
   void OnClosed(bool slow) override;
+  void OnRoom() override;
 
   void Handle(const wire::Hello& message);
   void Handle(const wire::Publish& message);
@@ -102,6 +108,9 @@ class Session final : private Connection::Handler {
   void Handle(const wire::ReclaimRegion& message);
   void Handle(const wire::ReclaimMapping& message);
   void Handle(const wire::ReclaimDone& message);
+  void Handle(const wire::List& message);
+  void Handle(const wire::Subscribe& message);
+  void Handle(const wire::Unsubscribe& message);
   // What the protocol has and this broker does not answer yet.
   template <class M>
   void Handle(const M& message);
@@ -121,6 +130,7 @@ class Session final : private Connection::Handler {
   const SessionServices services_;
   SessionHost& host_;
   State state_ = State::kAwaitingHello;
+  std::shared_ptr<Lane> lane_;  // of the pod
   std::unique_ptr<Connection> connection_;
 
   std::unique_ptr<identity::ProcessWatch> process_;  // none where the kernel shows no pid

@@ -18,6 +18,12 @@ ShareLimits Settings::Limits() const {
   limits.pending_requests = static_cast<size_t>(max_pending);
   limits.grants = static_cast<size_t>(max_grants);
   limits.whitelist = static_cast<size_t>(max_whitelist);
+  limits.subscriptions = static_cast<size_t>(max_subscriptions);
+  limits.admitted_ahead = static_cast<size_t>(max_admitted_ahead);
+  limits.pod.regions = static_cast<size_t>(max_pod_regions);
+  limits.pod.pending_requests = static_cast<size_t>(max_pod_pending);
+  limits.pod.grants = static_cast<size_t>(max_pod_grants);
+  limits.pod.subscriptions = static_cast<size_t>(max_pod_subscriptions);
   limits.admit_deadline = admit_deadline;
   limits.rotate_drain = rotate_drain;
   limits.rotate_deadline = rotate_deadline;
@@ -26,7 +32,28 @@ ShareLimits Settings::Limits() const {
   return limits;
 }
 
+QueueLimits Settings::Queues() const {
+  return {static_cast<size_t>(max_queued_bytes), static_cast<size_t>(max_pod_queued_bytes)};
+}
+
 namespace {
+
+void AddPodLimits(config::Options& options, Settings* settings) {
+  options.Add("pod.maxConnections", "connections of all processes of one pod",
+              &settings->max_pod_connections, 1, 65536);
+  options.Add("pod.maxRegions", "regions that all processes of one pod may publish",
+              &settings->max_pod_regions, 1, 480000);
+  options.Add("pod.maxPending", "attach requests of all processes of one pod that wait at once",
+              &settings->max_pod_pending, 1, 1000000);
+  options.Add("pod.maxGrants", "mappings that all processes of one pod may hold",
+              &settings->max_pod_grants, 1, 1000000);
+  options.Add("pod.maxSubscriptions", "subscriptions of all processes of one pod",
+              &settings->max_pod_subscriptions, 1, 1000000);
+  options.Add(
+      "pod.maxQueuedBytes",
+      "bytes that wait to be read by all processes of one pod; whoever's would be more is dropped",
+      &settings->max_pod_queued_bytes, 4096, int64_t{1} << 32);
+}
 
 void AddOptions(config::Options& options, Settings* settings) {
   options.Add("socket.path", "the socket that containers connect to; its directory is mounted",
@@ -72,6 +99,16 @@ void AddOptions(config::Options& options, Settings* settings) {
               "how long an exporter may take to rotate a key before its regions are given up",
               &settings->rotate_deadline, milliseconds(10), minutes(10));
   pods::AddClusterPolicyOptions(options, &settings->policy);
+  options.Add("client.maxSubscriptions", "subscriptions of one process",
+              &settings->max_subscriptions, 1, 65536);
+  options.Add(
+      "client.maxAdmittedAhead",
+      "regions of one subscription whose exporters whitelist the process ahead of an attach",
+      &settings->max_admitted_ahead, 0, 480000);
+  options.Add("client.maxQueuedBytes",
+              "bytes that wait to be read by one client before it is dropped",
+              &settings->max_queued_bytes, 4096, int64_t{1} << 30);
+  AddPodLimits(options, settings);
   options.Add("http.listenAddress",
               "host:port of /healthz, /readyz and /metrics; port 0 takes a free one; 'off' "
               "listens nowhere",
@@ -102,10 +139,27 @@ void AddOptions(config::Options& options, Settings* settings) {
   config::AddLogOptions(options, &settings->log);
   // The others are of sockets, of names that the kubelet knows, and of what threads were started
   // with.
-  options.MarkLive({"log.level", "pods.waitTimeout", "client.helloTimeout", "admit.deadline",
-                    "client.disconnectGrace", "client.maxConnections", "client.maxRegions",
-                    "client.maxPending", "client.maxGrants", "share.maxWhitelist",
-                    "share.rotateDrain", "share.rotateDeadline"});
+  options.MarkLive({"log.level",
+                    "pods.waitTimeout",
+                    "client.helloTimeout",
+                    "admit.deadline",
+                    "client.disconnectGrace",
+                    "client.maxConnections",
+                    "client.maxRegions",
+                    "client.maxPending",
+                    "client.maxGrants",
+                    "share.maxWhitelist",
+                    "share.rotateDrain",
+                    "share.rotateDeadline",
+                    "client.maxSubscriptions",
+                    "client.maxAdmittedAhead",
+                    "client.maxQueuedBytes",
+                    "pod.maxConnections",
+                    "pod.maxRegions",
+                    "pod.maxPending",
+                    "pod.maxGrants",
+                    "pod.maxSubscriptions",
+                    "pod.maxQueuedBytes"});
 }
 
 }  // namespace

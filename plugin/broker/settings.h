@@ -7,6 +7,7 @@
 #include <string>
 
 #include "hal/base/clock.h"
+#include "plugin/broker/connection.h"
 #include "plugin/broker/share_registry.h"
 #include "plugin/config/logging.h"
 #include "plugin/config/options.h"
@@ -38,6 +39,15 @@ struct Settings {
   Duration rotate_drain = std::chrono::seconds(10);
   Duration rotate_deadline = std::chrono::seconds(10);
   pods::ClusterPolicy policy;
+  int64_t max_subscriptions = 64;
+  int64_t max_admitted_ahead = 1024;   // of one subscription
+  int64_t max_queued_bytes = 1 << 20;  // of one connection
+  int64_t max_pod_connections = 1024;  // from here on of all processes of a pod
+  int64_t max_pod_regions = 32768;
+  int64_t max_pod_pending = 1024;
+  int64_t max_pod_grants = 131072;
+  int64_t max_pod_subscriptions = 1024;
+  int64_t max_pod_queued_bytes = 16 << 20;
   std::string http_address = ":9500";
   std::string share_resource = "npu-ipc.io/share";
   int64_t share_ids = 4096;                                // 0: the resource is not served
@@ -51,6 +61,7 @@ struct Settings {
   config::LogSettings log;
 
   ShareLimits Limits() const;
+  QueueLimits Queues() const;
 };
 
 // Every setting, those marked that can change while the broker runs. `settings` must outlive it.

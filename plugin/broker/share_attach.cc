@@ -50,14 +50,17 @@ void ShareRegistry::Attach(ClientId id, const GroupKey& group, const wire::Attac
     return Refuse(id, request_id, *refusal);
   }
   ProcessRecord& process = RecordOf(Known(id));
-  if (process.attaches >= limits_.pending_requests || process.grants >= limits_.grants) {
+  if (AtLimit(process.attaches, limits_.pending_requests, limits_.pod.pending_requests) ||
+      AtLimit(process.grants, limits_.grants, limits_.pod.grants)) {
     metrics_.CountAttach(StatusName(Status::kLimit));
     return Refuse(
         id, request_id,
-        {Status::kLimit, "this process has " + std::to_string(process.attaches) +
-                             " attach requests waiting (client.maxPending) and " +
-                             std::to_string(process.grants) +
-                             " mappings (client.maxGrants); one of the two is at its limit"});
+        {Status::kLimit,
+         "this process has " + std::to_string(process.attaches) +
+             " attach requests waiting (client.maxPending) and " + std::to_string(process.grants) +
+             " mappings (client.maxGrants), its pod " + std::to_string(process.attaches.of_pod()) +
+             " (pod.maxPending) and " + std::to_string(process.grants.of_pod()) +
+             " (pod.maxGrants); one of the four is at its limit"});
   }
   PendingAttach attach;
   attach.id = next_id_++;
@@ -343,6 +346,7 @@ bool ShareRegistry::NoteListed(const Region& region, pid_t pid) {
 
 void ShareRegistry::GiveGrant(AttachId attach_id, Region& region) {
   PendingAttach& attach = attaches_.at(attach_id);
+  if (attach.subscription != 0) return AheadAdmitted(attach_id, region);
   Client& importer = Known(attach.client);
   const Client& exporter = Known(region.exporter);
   Grant grant;
@@ -396,6 +400,7 @@ void ShareRegistry::SendGrant(const PendingAttach& attach, const Region& region,
 
 void ShareRegistry::RefuseAttach(AttachId attach_id, const Refusal& refusal) {
   const PendingAttach& attach = attaches_.at(attach_id);
+  if (attach.subscription != 0) return AheadEnded(attach_id);
   const ClientInfo& importer = Known(attach.client).info;
   spdlog::info("attach refused: name={} pod={} container={} pid={} status={} reason={}",
                attach.name.Text(), importer.PodFullName(), ContainerOf(importer),
@@ -407,7 +412,7 @@ void ShareRegistry::RefuseAttach(AttachId attach_id, const Refusal& refusal) {
 void ShareRegistry::EndAttach(AttachId attach_id, std::string_view result) {
   const auto found = attaches_.find(attach_id);
   PendingAttach& attach = found->second;
-  metrics_.CountAttach(result);
+  if (attach.subscription == 0) metrics_.CountAttach(result);
   StopAsking(attach);
   deadlines_.Cancel(attach.wait_deadline);
   const auto waiting = waiting_.find(attach.name);
@@ -417,7 +422,7 @@ void ShareRegistry::EndAttach(AttachId attach_id, std::string_view result) {
   }
   Client& client = Known(attach.client);
   client.attaches.erase(attach_id);
-  --RecordOf(client).attaches;
+  if (attach.subscription == 0) --RecordOf(client).attaches;
   attaches_.erase(found);
 }
 

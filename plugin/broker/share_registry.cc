@@ -52,10 +52,17 @@ ShareRegistry::~ShareRegistry() = default;
 
 ClientId ShareRegistry::AddClient(ClientInfo info) {
   const ClientId id = next_id_++;
-  processes_[info.process].clients.insert(id);
+  ProcessRecord& process = processes_[info.process];
   PodRecord& pod = pods_[info.pod_cgroup_uid];
   pod.uid = info.pod_cgroup_uid;
   pod.clients.insert(id);
+  if (process.clients.empty()) {
+    process.regions.CountFor(&pod.usage.regions);
+    process.grants.CountFor(&pod.usage.grants);
+    process.attaches.CountFor(&pod.usage.attaches);
+    process.subscriptions.CountFor(&pod.usage.subscriptions);
+  }
+  process.clients.insert(id);
   Client& client = clients_[id];
   client.info = std::move(info);
   client.pod = &pod;
@@ -71,6 +78,7 @@ void ShareRegistry::Disconnect(ClientId id) {
   Client& client = Known(id);
   client.connected = false;
   client.disconnected = clock_.Now();
+  EndSubscriptionsOf(id);
   // Nobody is left to answer.
   while (!client.attaches.empty()) EndAttach(*client.attaches.begin(), "importer_gone");
   DropHeldPublishes(id);
@@ -88,6 +96,7 @@ void ShareRegistry::Disconnect(ClientId id) {
 void ShareRegistry::Remove(ClientId id) {
   Client& client = Known(id);
   client.connected = false;
+  EndSubscriptionsOf(id);
   while (!client.attaches.empty()) EndAttach(*client.attaches.begin(), "importer_gone");
   DropHeldPublishes(id);
   ReleasePeersHeld(id, true);
@@ -122,6 +131,7 @@ void ShareRegistry::DropClient(ClientId id) {
   const auto found = clients_.find(id);
   deadlines_.Cancel(found->second.grace);
   deadlines_.Cancel(found->second.peers_held_deadline);
+  ahead_.erase(id);
   const auto process = processes_.find(found->second.info.process);
   process->second.clients.erase(id);
   if (process->second.clients.empty()) processes_.erase(process);
@@ -144,12 +154,14 @@ void ShareRegistry::Refuse(ClientId client, RequestId request_id, const Refusal&
 }
 
 void ShareRegistry::UpdateGauges() {
+  TellSubscribers();
   metrics_.SetRegions(regions_.size());
   metrics_.SetGrants(grants_.size());
   metrics_.SetWaitingAttaches(attaches_.size());
   metrics_.SetWaitingWhitelistCalls(asked_);
   metrics_.SetRevokedMappings(revoked_);
   metrics_.SetRotatingKeys(rotating_);
+  metrics_.SetSubscriptions(subscriptions_.size());
 }
 
 void ShareRegistry::Publish(ClientId id, const GroupKey& group, const wire::Publish& request) {
@@ -218,9 +230,12 @@ std::optional<Refusal> ShareRegistry::CheckPublish(ClientId id, const RegionName
                    "only memory exported by key (aclrtIpcMemGetExportKey) can be published; other "
                    "handles are not supported yet"};
   }
-  if (RecordOf(Known(id)).regions >= limits_.regions) {
-    return Refusal{Status::kLimit, "this process has published " + std::to_string(limits_.regions) +
-                                       " regions, the limit (client.maxRegions)"};
+  const Count& regions = RecordOf(Known(id)).regions;
+  if (AtLimit(regions, limits_.regions, limits_.pod.regions)) {
+    return Refusal{Status::kLimit, "this process has published " + std::to_string(regions) +
+                                       " regions (client.maxRegions) and its pod " +
+                                       std::to_string(regions.of_pod()) +
+                                       " (pod.maxRegions); one of the two is at its limit"};
   }
   if (auto refusal = CheckUsage(Known(id), request)) return refusal;
   const auto holder = names_.find(name);

@@ -9,6 +9,8 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "hal/base/clock.h"
@@ -18,11 +20,21 @@
 #include "plugin/broker/messages.h"
 #include "plugin/broker/metrics.h"
 #include "plugin/broker/peer_access.h"
+#include "plugin/broker/region_names.h"
 #include "plugin/broker/share_types.h"
+#include "plugin/broker/subscriptions.h"
 #include "plugin/device_view/node_state.h"
 #include "plugin/driver_records/driver_records.h"
 
 namespace npu_ipc::broker {
+
+// Of all processes of one pod.
+struct PodLimits {
+  size_t regions = 32768;
+  size_t pending_requests = 1024;
+  size_t grants = 131072;
+  size_t subscriptions = 1024;
+};
 
 struct ShareLimits {
   size_t regions = 4096;         // of one process
@@ -31,6 +43,10 @@ struct ShareLimits {
   size_t asked = 4096;           // whitelistings that one exporter has not answered yet
   // Processes on one key before it is renewed; the driver ends at 32,768 (svm_shmem_node.c).
   size_t whitelist = 32000;
+  size_t subscriptions = 64;      // of one process
+  size_t admitted_ahead = 1024;   // regions of one subscription
+  size_t untold_changes = 16384;  // of one subscription whose client does not read
+  PodLimits pod;
   Duration admit_deadline = std::chrono::seconds(5);     // an exporter's answer
   Duration rotate_drain = std::chrono::seconds(10);      // importers' time to close before it
   Duration rotate_deadline = std::chrono::seconds(10);   // an exporter's answer
@@ -48,6 +64,11 @@ class ShareContext {
 
   // Sends a message of wire.h to a connected client.
   virtual void Send(ClientId client, const void* message, size_t bytes) = 0;
+
+  // Whether what is sent now goes out at once. Where not, ShareRegistry::OnRoom() follows when it would.
+  virtual bool HasRoom(ClientId client) = 0;
+  // Ends the client's connection: it lets too much wait. ShareRegistry::Disconnect() follows, later.
+  virtual void DropSlow(ClientId client) = 0;
 
   // Looks at the client's pidfd now.
   virtual bool ProcessAlive(ClientId client) = 0;
@@ -160,6 +181,13 @@ class ShareRegistry {
   // The same for everybody: the cluster's policy has changed.
   void AllRightsChanged();
 
+  // Of the group's regions those that are there, and of a subscription those that come, too.
+  void ListRegions(ClientId client, const GroupKey& group, const wire::List& request);
+  void Subscribe(ClientId client, const GroupKey& group, const wire::Subscribe& request);
+  void Unsubscribe(ClientId client, const wire::Unsubscribe& request);
+  // ShareContext::HasRoom() is true again.
+  void OnRoom(ClientId client) { TellSoon(client); }
+
   // When RunDue() has something to do next.
   std::optional<TimePoint> NextDeadline() const { return deadlines_.Next(); }
   void RunDue() { deadlines_.RunDue(clock_.Now()); }
@@ -176,12 +204,26 @@ class ShareRegistry {
   using SharedKey = std::shared_ptr<ExportedKey>;
   using DevicePair = std::pair<uint32_t, uint32_t>;  // own, peer
 
+  // What a process has, counted for its pod, too.
+  class Count {
+   public:
+    void CountFor(size_t* of_pod) { of_pod_ = of_pod; }
+    operator size_t() const { return own_; }
+    size_t of_pod() const { return *of_pod_; }
+    void operator++() { ++own_, ++*of_pod_; }
+    void operator--() { --own_, --*of_pod_; }
+
+   private:
+    size_t own_ = 0;
+    size_t* of_pod_ = nullptr;
+  };
   struct ProcessRecord {
     std::set<ClientId> clients;
     std::map<Handle, SharedKey> keys;  // by former handles, too
-    size_t regions = 0;
-    size_t grants = 0;
-    size_t attaches = 0;
+    Count regions;
+    Count grants;
+    Count attaches;
+    Count subscriptions;
   };
   struct HeldPublish {
     GroupKey group;
@@ -237,7 +279,14 @@ class ShareRegistry {
     Deadlines::Id wait_deadline = 0;
     RegionId region = 0;  // whose exporter was asked; 0 while it waits for a region
     Deadlines::Id admit_deadline = 0;
-    bool exporter_went = false;  // an exporter ended or withdrew meanwhile
+    bool exporter_went = false;       // an exporter ended or withdrew meanwhile
+    SubscriptionId subscription = 0;  // that it is tried ahead of an attach for: nobody is answered
+  };
+  // What exporters are asked ahead of attaches.
+  struct AheadQueue {
+    std::deque<std::pair<SubscriptionId, std::string>> queue;
+    size_t asked = 0;
+    bool asking = false;  // AskAhead() is at it
   };
   // What makes a mapping that was reclaimed the same as a region, until its exporter is back.
   struct Claim {
@@ -262,6 +311,9 @@ class ShareRegistry {
   };
 
   Client& Known(ClientId client) { return clients_.at(client); }
+  static bool AtLimit(const Count& count, size_t own, size_t of_pod) {
+    return count >= own || count.of_pod() >= of_pod;
+  }
   ProcessRecord& RecordOf(const Client& client) { return processes_.at(client.info.process); }
 
   template <class M>
@@ -269,6 +321,7 @@ class ShareRegistry {
     if (Known(client).connected) context_.Send(client, &message, sizeof(message));
   }
   void Refuse(ClientId client, RequestId request_id, const Refusal& refusal);
+  // After every change.
   void UpdateGauges();
   void ForgetUnlessClaiming(ClientId client);
   void DropClient(ClientId client);
@@ -380,6 +433,27 @@ class ShareRegistry {
   void RevokeGrant(Grant& grant, const Refusal& reason, bool rotates);
   void RotateAll(const Keys& keys);
 
+  // share_subscribe.cc
+  wire::RegionDescription DescribeRegion(const Region& region, ClientId for_client);
+  std::string GroupNameFor(const GroupKey& group, ClientId client);
+  void EndSubscription(SubscriptionId id);
+  void EndSubscriptionsOf(ClientId client);
+  void TellSubscribers();
+  void TellSoon(ClientId client);
+  void TellSome();
+  bool TellOne(ClientId client);
+  bool TellNext(Subscription& subscription);
+  void SendGone(const Subscription& subscription, const std::string& name,
+                const UntoldChange& change);
+  void SendChange(const Subscription& subscription, const Region& region);
+  void AdmitAhead(Subscription& subscription, const Region& region);
+  void AskAhead(ClientId exporter);
+  void BeginAhead(const Subscription& subscription, const std::string& name, AheadAdmission* ahead);
+  void AheadAdmitted(AttachId attach, const Region& region);
+  void AheadEnded(AttachId attach);
+  void AheadAnswered(ClientId exporter);
+  void EndAhead(Subscription& subscription, const std::string& name);
+
   const Clock& clock_;
   ShareLimits limits_;
   ShareContext& context_;
@@ -406,7 +480,12 @@ class ShareRegistry {
   std::unordered_map<uint64_t, SharedKey> rotations_;  // that the exporter was asked for
   std::unordered_map<std::string, std::set<RegionId>> guest_regions_;  // by the group's namespace
   std::unordered_map<RegionId, Region> regions_;
-  std::unordered_map<RegionName, RegionId, RegionNameHash> names_;  // the live ones
+  RegionNames names_;  // the live ones
+  Subscriptions subscriptions_;
+  std::deque<ClientId> to_tell_;          // in turn
+  std::unordered_set<ClientId> telling_;  // the same
+  Deadlines::Id tell_task_ = 0;
+  std::unordered_map<ClientId, AheadQueue> ahead_;  // by exporter
   std::unordered_map<RegionName, std::set<AttachId>, RegionNameHash> waiting_;
   std::unordered_map<AttachId, PendingAttach> attaches_;  // the id is ADMIT's request_id too
   std::unordered_map<GrantId, Grant> grants_;

@@ -265,6 +265,7 @@ bool ShareRegistry::Republish(RegionId id) {
     return false;
   }
   region.generation = generations_.Next(region.name);
+  names_.NoteRenewal(region.name, id);
   TellExporter(region, region.generation);
   spdlog::info("region published again: region={} name={} generation={}", region.id,
                region.name.Text(), region.generation);

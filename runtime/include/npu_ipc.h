@@ -10,7 +10,7 @@
  *  1. Every function returns an npu_ipc_status; outputs are written only on NPU_IPC_OK. None
  * throws, exits, aborts, prints, installs a handler or waits longer than its caller allowed.
  *  2. Objects are opaque and belong to the caller until the function that ends them (close,
- * withdraw, detach). Names that are passed in are copied.
+ * withdraw, detach, unsubscribe). Names that are passed in are copied.
  *  3. All functions may be called from any thread, concurrently, except that ending an object must
  * not race with another call on the same object.
  *  4. After fork() the child's objects are dead: every call on them returns NPU_IPC_WRONG_PROCESS,
@@ -95,9 +95,10 @@ typedef enum npu_ipc_status {
   NPU_IPC_NO_EVENT = 71           /* no event came within the wait */
 } npu_ipc_status;
 
-typedef struct npu_ipc_client npu_ipc_client;   /* a connection to the node's broker */
-typedef struct npu_ipc_region npu_ipc_region;   /* memory that this process published */
-typedef struct npu_ipc_mapping npu_ipc_mapping; /* memory that this process attached to */
+typedef struct npu_ipc_client npu_ipc_client;             /* a connection to the node's broker */
+typedef struct npu_ipc_region npu_ipc_region;             /* memory that this process published */
+typedef struct npu_ipc_mapping npu_ipc_mapping;           /* memory that this process attached to */
+typedef struct npu_ipc_subscription npu_ipc_subscription; /* names that it is told of */
 
 /* The status as a constant's name ("NPU_IPC_NO_GROUP") and as a sentence; never NULL, static. */
 NPU_IPC_API const char* npu_ipc_status_name(npu_ipc_status status) NPU_IPC_NOEXCEPT;
@@ -128,7 +129,7 @@ typedef struct npu_ipc_open_options {
  * VERSION_MISMATCH, LIMIT. */
 NPU_IPC_API npu_ipc_status npu_ipc_open(const npu_ipc_open_options* options,
                                         npu_ipc_client** client) NPU_IPC_NOEXCEPT;
-/* Ends the client, and every region and mapping object of it. Its published regions are withdrawn
+/* Ends the client, and every region, mapping and subscription object of it. Its published regions are withdrawn
  * without waiting for importers, and mappings that were not detached stay mapped until the process
  * ends: detach and withdraw first. Waits for the library's thread to end, at most the open timeout.
  * NULL is ignored. */
@@ -244,15 +245,83 @@ typedef enum npu_ipc_event_type {
   NPU_IPC_EVENT_REGION_LOST = 4,  /* a region of ours is no longer published */
   NPU_IPC_EVENT_DISCONNECTED = 5, /* the broker went away; mappings go on working */
   NPU_IPC_EVENT_RECONNECTED = 6,  /* it is back and knows again what this client shares */
-  NPU_IPC_EVENT_ROTATED = 7       /* a mapping's key is renewed: detach, then attach again */
+  NPU_IPC_EVENT_ROTATED = 7,      /* a mapping's key is renewed: detach, then attach again */
+  NPU_IPC_EVENT_SUBSCRIPTION = 8  /* changes wait: npu_ipc_subscription_next until NO_EVENT */
 } npu_ipc_event_type;
 
 typedef struct npu_ipc_event {
   size_t struct_bytes;
   npu_ipc_event_type type;
-  npu_ipc_mapping* mapping; /* or NULL */
-  npu_ipc_region* region;   /* or NULL */
+  npu_ipc_mapping* mapping;           /* or NULL */
+  npu_ipc_region* region;             /* or NULL */
+  npu_ipc_subscription* subscription; /* or NULL */
 } npu_ipc_event;
+
+/* A region that is published, as any member of its group may know it. */
+typedef struct npu_ipc_region_description {
+  size_t struct_bytes;
+  char group[128]; /* as this pod names it */
+  char name[128];
+  uint64_t generation;
+  size_t allocation_bytes;  /* what an importer can reach */
+  size_t bytes;             /* of the view */
+  uint32_t exporter_device; /* physical id */
+  int32_t exporter_host_pid;
+  uint32_t importers; /* mappings at that moment */
+  char exporter_namespace[64];
+  char exporter_pod[256];
+  char exporter_pod_uid[64];
+} npu_ipc_region_description;
+
+typedef struct npu_ipc_list_options {
+  size_t struct_bytes;
+  const char* group;  /* NULL: the pod's only group */
+  const char* prefix; /* NULL: every name */
+  const char* after;  /* NULL: from the first */
+} npu_ipc_list_options;
+
+/* The first region of the group, in the order of the bytes of names, whose name begins with `prefix`
+ * and comes after `after`: call it again with `after` the name that came, until NOT_FOUND. Regions
+ * that come or go meanwhile may be missed; npu_ipc_subscribe misses none. `options` may be NULL. Waits at most
+ * the open timeout. NOT_FOUND, NOT_IN_GROUP, UNSUPPORTED (an older broker), NO_BROKER, TIMED_OUT. */
+NPU_IPC_API npu_ipc_status npu_ipc_list(npu_ipc_client* client, const npu_ipc_list_options* options,
+                                        npu_ipc_region_description* region) NPU_IPC_NOEXCEPT;
+
+typedef struct npu_ipc_subscribe_options {
+  size_t struct_bytes;
+  const char* group;   /* NULL: the pod's only group */
+  const char* prefix;  /* NULL: every name */
+  int32_t admit_ahead; /* 1: exporters whitelist this process at once, for the device of the calling
+                           thread, so that a later attach need not wait for them. The driver's list
+                           of a key is never shortened: ask for what will be attached to */
+  uint32_t max_waiting; /* names that have changes which are not read yet; 0: 4096 */
+} npu_ipc_subscribe_options;
+
+/* Subscribes to the names of a group that begin with `prefix`: those that are there and those that
+ * come. `options` may be NULL. The subscription outlives a restart of the broker. Waits at most the open
+ * timeout. NOT_IN_GROUP, ROLE_DENIED, LIMIT, UNSUPPORTED (an older broker), NO_BROKER, TIMED_OUT; with
+ * admit_ahead VENDOR_ERROR and NO_VENDOR_LIBRARY. */
+NPU_IPC_API npu_ipc_status npu_ipc_subscribe(npu_ipc_client* client,
+                                             const npu_ipc_subscribe_options* options,
+                                             npu_ipc_subscription** subscription) NPU_IPC_NOEXCEPT;
+
+typedef enum npu_ipc_change {
+  NPU_IPC_CHANGE_PUBLISHED = 1, /* it is there (again, with a higher generation) */
+  NPU_IPC_CHANGE_ADMITTED = 2, /* it is there, and an attach to it need not wait for its exporter */
+  NPU_IPC_CHANGE_GONE = 3,     /* only group, name and (unless 0) generation are set */
+  NPU_IPC_CHANGE_RESET = 4 /* forget all that was told: it is told from the start. The broker was
+                                   away, or more than max_waiting names had changed */
+} npu_ipc_change;
+
+/* The next change; waits up to `timeout_ms`, NO_EVENT when none came. Of one name only the latest
+ * state waits: GONE may be told of a name that was never PUBLISHED, and a name that went and came back
+ * is PUBLISHED twice. EVENT_SUBSCRIPTION, and with it npu_ipc_event_fd, tells that something waits. */
+NPU_IPC_API npu_ipc_status npu_ipc_subscription_next(
+    npu_ipc_subscription* subscription, uint32_t timeout_ms, npu_ipc_change* change,
+    npu_ipc_region_description* region) NPU_IPC_NOEXCEPT;
+
+/* Ends and frees the subscription. What was admitted ahead stays on the driver's lists. */
+NPU_IPC_API npu_ipc_status npu_ipc_unsubscribe(npu_ipc_subscription* subscription) NPU_IPC_NOEXCEPT;
 
 /* The next event of this client, oldest first; waits up to `timeout_ms`. NO_EVENT when none came. Of
  * one mapping or region only the latest event waits, and none once it has ended. */

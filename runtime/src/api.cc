@@ -1,12 +1,12 @@
 // The exported functions: argument checks, and what every entry owes its host (errno kept, a fork
 // noticed). What they do is in client.cc, exporter.cc and importer.cc.
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "runtime/include/npu_ipc.h"
 #include "runtime/protocol/wire.h"
+#include "runtime/src/api_arguments.h"
 #include "runtime/src/client.h"
 
 namespace npu_ipc::runtime {
@@ -15,58 +15,6 @@ namespace {
 constexpr uint32_t kDefaultTimeoutMilliseconds = 5000;
 constexpr uint32_t kDefaultWaitMilliseconds = 10000;
 constexpr uintptr_t kPageBytes = 4096;  // the smallest page table entry of a device
-
-class ErrnoKeeper {
- public:
-  ErrnoKeeper() : saved_(errno) {}
-  ~ErrnoKeeper() { errno = saved_; }
-  ErrnoKeeper(const ErrnoKeeper&) = delete;
-  ErrnoKeeper& operator=(const ErrnoKeeper&) = delete;
-
- private:
-  const int saved_;
-};
-
-Client* FromHandle(npu_ipc_client* client) { return reinterpret_cast<Client*>(client); }
-Region* FromHandle(npu_ipc_region* region) { return reinterpret_cast<Region*>(region); }
-Mapping* FromHandle(npu_ipc_mapping* mapping) { return reinterpret_cast<Mapping*>(mapping); }
-
-// The caller's options as this version knows them: what an older caller's lack is zero.
-template <class T>
-bool ReadOptions(const T* given, T* options) {
-  if (given == nullptr) return true;
-  if (given->struct_bytes < sizeof(given->struct_bytes)) return false;
-  memcpy(options, given, given->struct_bytes < sizeof(T) ? given->struct_bytes : sizeof(T));
-  return true;
-}
-
-// Writes as much of `result` as the caller's struct has room for.
-template <class T>
-npu_ipc_status WriteResult(T result, T* out) {
-  result.struct_bytes = out->struct_bytes;
-  memcpy(out, &result, out->struct_bytes < sizeof(T) ? out->struct_bytes : sizeof(T));
-  return NPU_IPC_OK;
-}
-
-template <class T>
-bool ValidResult(const T* out) {
-  return out != nullptr && out->struct_bytes >= sizeof(out->struct_bytes);
-}
-
-bool ValidName(const char* name) {
-  if (name == nullptr) return false;
-  const size_t length = ::strnlen(name, wire::kNameBytes);
-  return length > 0 && length < wire::kNameBytes;
-}
-
-bool ValidGroup(const char* group) { return group == nullptr || ValidName(group); }
-
-npu_ipc_status Invalid(Client* client, const char* error) {
-  return client->Fail(NPU_IPC_INVALID_ARGUMENT, Text(error));
-}
-
-constexpr char kBadName[] = "a name or a group is empty, or longer than 127 bytes";
-constexpr char kBadStruct[] = "struct_bytes is not set: give it sizeof the struct";
 
 const char* PublishMistake(const PublishRequest& request) {
   if (request.base == nullptr || request.bytes == 0) return "no memory: a null pointer or 0 bytes";

@@ -77,7 +77,8 @@ Client::Client(ProcessState* process)
       process_(process),
       id_(process->next_client_id.fetch_add(1, std::memory_order_relaxed)),
       exporter_(this),
-      importer_(this) {}
+      importer_(this),
+      subscriber_(this) {}
 
 Client::~Client() {
   if (connection_ != nullptr) connection_->Release();
@@ -116,6 +117,7 @@ void Client::Close() {
     if (connection_ != nullptr) Descriptor(connection_->descriptor()).Close();
     if (greeting_ != nullptr) Descriptor(greeting_->descriptor()).Close();
     wake_read_end_.Close();
+    turn_.Close();
     wake_write_end_.Close();
     events_.CloseDescriptors();
     ::free(this);
@@ -151,6 +153,11 @@ void Client::Close() {
   const hal::acl::IpcTable* const vendor = mapped ? nullptr : FindVendor(&ignored);
   if (vendor != nullptr) process_->peers.DisableAll(*vendor, id_);
   ReleaseReference();
+}
+
+uint32_t Client::BrokerMinor() {
+  MutexLock lock(mutex_);
+  return identity_.header.speaks_minor;
 }
 
 npu_ipc_status Client::WhoAmI(npu_ipc_identity* identity) {
@@ -393,16 +400,19 @@ void Client::LoseConnection(Connection* connection, npu_ipc_status outcome) {
     return;
   }
   connection_ = nullptr;
+  turn_.Forget(connection);
   for (PendingRequest* request = pending_.front(); request != nullptr;) {
     PendingRequest* const next = pending_.Next(request);
     if (request->connection_ == connection) Finish(request, outcome);
     request = next;
   }
+  subscriber_.LoseAll();
   something_lost_ = true;
   events_.Push(&connection_event_, NPU_IPC_EVENT_DISCONNECTED);
   mutex_.Unlock();
   changed_.Announce();
   AnnounceEvent();
+  WakeThread();  // it may not be waiting for this connection's end
   if (RawLogEnabled()) RawLog(Text("disconnected: ").Append(npu_ipc_status_name(outcome)));
   connection->Shutdown();
   connection->Release();
@@ -442,13 +452,17 @@ npu_ipc_status Client::Exchange(Connection* connection, PendingRequest* request,
   }
   request->connection_ = connection;
   request->done_.store(0, std::memory_order_relaxed);
+  bool reads = false;
   {
     MutexLock lock(mutex_);
     if (connection_ != connection) return NPU_IPC_DISCONNECTED;
     pending_.PushBack(request);
+    reads = request->read_by_caller && turn_.Take(connection);
   }
   const npu_ipc_status sent = connection->Send(&message, message.header.bytes, deadline);
   if (sent == NPU_IPC_DISCONNECTED) LoseConnection(connection, sent);
+  if (reads)
+    ReadUntilDone(connection, *request, sent == NPU_IPC_OK ? deadline : Deadline::After(0));
   while (sent == NPU_IPC_OK && request->done_.load(std::memory_order_acquire) == 0 &&
          !deadline.Passed()) {
     FutexWait(request->done_, 0, deadline);

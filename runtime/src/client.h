@@ -3,7 +3,8 @@
 //
 // One lock guards a client's tables; it is held for table operations only. Before the first publish
 // or attach the calling thread talks to the broker itself. From then on the service thread
-// (service_thread.h) is the only reader of the socket, and callers wait for it on a futex.
+// (service_thread.h) reads the socket and callers wait for it on a futex, or a caller reads it in its
+// stead (read_turn.h).
 #pragma once
 
 #include <stdint.h>
@@ -21,6 +22,8 @@
 #include "runtime/src/list.h"
 #include "runtime/src/message.h"
 #include "runtime/src/process_state.h"
+#include "runtime/src/read_turn.h"
+#include "runtime/src/subscription.h"
 #include "runtime/src/text.h"
 
 namespace npu_ipc::runtime {
@@ -31,7 +34,9 @@ struct PendingRequest : ListLink<PendingRequest> {
   Message message = {};
   // What answers it, besides Refused.
   wire::MessageType answer = wire::MessageType::kWelcome;
-  // Called with the answer by the service thread, under the client's lock, before the next message
+  // Whether the caller may read the answer itself, where that is the shorter way (read_turn.h).
+  bool read_by_caller = false;
+  // Called with the answer by whoever reads it, under the client's lock, before the next message
   // is read: what the answer names must be in our tables when the broker speaks of it again.
   void (*on_answer)(void* object, const Message& reply, uint64_t connection_id) = nullptr;
   void* object = nullptr;
@@ -95,10 +100,18 @@ class Client {
   ProcessState& process() { return *process_; }
   Exporter& exporter() { return exporter_; }
   Importer& importer() { return importer_; }
+  Subscriber& subscriber() { return subscriber_; }
   Mutex& mutex() { return mutex_; }
   // Guarded by mutex(); whoever pushes an event calls AnnounceEvent after it.
   EventQueue& events() { return events_; }
   void AnnounceEvent() { events_changed_.Announce(); }
+  uint32_t CurrentEventCount() const { return events_changed_.Current(); }
+  // Returns once an event has been announced since `seen`, at `deadline`, or earlier.
+  void AwaitEvent(uint32_t seen, Deadline deadline) { events_changed_.WaitWhile(seen, deadline); }
+  // The minor version of the protocol that the last broker speaks.
+  uint32_t BrokerMinor();
+  // Makes the service thread look for something to do.
+  void WakeThread();
 
  private:
   friend class ServiceThread;
@@ -123,7 +136,6 @@ class Client {
   // False where somebody connects already, or nobody is to any more.
   bool BeginConnecting();
   void EndConnecting();
-  void WakeThread();
   // Installs a new connection; takes the reference.
   void Install(Connection* connection);
   // What follows when `connection` is no good any more: the requests on it end with `outcome`. What
@@ -131,6 +143,7 @@ class Client {
   void LoseConnection(Connection* connection, npu_ipc_status outcome);
 
   npu_ipc_status Exchange(Connection* connection, PendingRequest* request, Deadline deadline);
+  void ReadUntilDone(Connection* connection, const PendingRequest& request, Deadline deadline);
   npu_ipc_status Conclude(Connection* connection, const PendingRequest& request);
   // The current connection, with a reference, or null.
   Connection* AcquireConnection(uint64_t* id);
@@ -163,6 +176,7 @@ class Client {
   bool thread_running_ = false;
   Descriptor wake_read_end_;  // read by the thread, which closes both ends
   Descriptor wake_write_end_;
+  ReadTurn turn_;
   List<PendingRequest> pending_;
   npu_ipc_status open_status_ = NPU_IPC_OK;
   wire::Welcome identity_ = {};
@@ -172,6 +186,7 @@ class Client {
   EventSource connection_event_;
   Exporter exporter_;
   Importer importer_;
+  Subscriber subscriber_;
 };
 
 }  // namespace npu_ipc::runtime

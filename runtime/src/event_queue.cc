@@ -27,6 +27,7 @@ bool EventQueue::Pop(npu_ipc_event* event) {
   event->type = source->type;
   event->mapping = source->mapping;
   event->region = source->region;
+  event->subscription = source->subscription;
   UpdateDescriptor();
   return true;
 }

@@ -15,6 +15,7 @@ struct EventSource : ListLink<EventSource> {
   npu_ipc_event_type type = NPU_IPC_EVENT_DISCONNECTED;
   npu_ipc_mapping* mapping = nullptr;
   npu_ipc_region* region = nullptr;
+  npu_ipc_subscription* subscription = nullptr;
 };
 
 // Guarded by its client's lock.

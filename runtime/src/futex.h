@@ -65,14 +65,20 @@ class ChangeCount {
   constexpr ChangeCount() = default;
   uint32_t Current() const { return count_.load(std::memory_order_acquire); }
   // Returns when the count is no longer `seen`, at `deadline`, or earlier.
-  void WaitWhile(uint32_t seen, Deadline deadline) const { FutexWait(count_, seen, deadline); }
+  void WaitWhile(uint32_t seen, Deadline deadline) const {
+    waiting_.fetch_add(1, std::memory_order_seq_cst);
+    FutexWait(count_, seen, deadline);
+    waiting_.fetch_sub(1, std::memory_order_relaxed);
+  }
   void Announce() {
-    count_.fetch_add(1, std::memory_order_release);
-    FutexWake(count_, INT32_MAX);
+    count_.fetch_add(1, std::memory_order_seq_cst);
+    // Either we see who waits, or they see the new count: most of the time nobody does.
+    if (waiting_.load(std::memory_order_seq_cst) != 0) FutexWake(count_, INT32_MAX);
   }
 
  private:
   std::atomic<uint32_t> count_{0};
+  mutable std::atomic<uint32_t> waiting_{0};
 };
 
 }  // namespace npu_ipc::runtime

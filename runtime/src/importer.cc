@@ -79,6 +79,7 @@ npu_ipc_status Importer::AttachOnce(const char* name, const char* group, Deadlin
   CopyText(attach.name, sizeof(attach.name), name);
   attach.claimed_physical_device = mapping->device.physical_device;
   pending.answer = wire::MessageType::kGrant;
+  pending.read_by_caller = true;
   pending.on_answer = &OnGrant;
   pending.object = mapping;
   npu_ipc_status status = client_->Request(&pending, deadline);

@@ -44,6 +44,12 @@ wire::MessageHeader MakeHeader(wire::MessageType type, uint64_t request_id) {
   return {wire::kVersionMajor, wire::MinorOf(type), type, sizeof(T), 0, request_id};
 }
 
+// Whether it answers a request: has the request's number, and not one of the broker's.
+inline bool IsAnswer(const Message& message) {
+  return message.header.type >= wire::MessageType::kWelcome &&
+         message.header.type < wire::MessageType::kAdmit;
+}
+
 // What a packet from the broker is.
 enum class Shape {
   kGood,       // of a type that we know, whole

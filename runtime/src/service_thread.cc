@@ -61,6 +61,7 @@ void* ServiceThread::Main(void* argument) {
   }
   {
     MutexLock lock(client->mutex_);
+    client->turn_.Close();
     client->wake_read_end_.Close();
     client->wake_write_end_.Close();
     client->thread_running_ = false;
@@ -81,6 +82,7 @@ void ServiceThread::Run() {
       reconnector_.Rest();
       ReadMessages(connection, connection_id);
       reclaimer_.Step(connection, connection_id);
+      client_->subscriber().Renew(connection, connection_id);
     }
     bool go_on = true;
     if (queue_length_ > 0) {
@@ -97,22 +99,24 @@ void ServiceThread::Run() {
 
 bool ServiceThread::Wait(Connection* connection) {
   Descriptor wake;
+  struct pollfd entries[] = {{-1, POLLIN, 0}, {-1, POLLIN, 0}};
+  uint64_t wait = UINT64_MAX;
   {
     MutexLock lock(client_->mutex_);
     if (client_->closing_) return false;
     if (client_->connection_ != connection) return true;
     wake = client_->wake_read_end_;
+    if (connection == nullptr) {
+      entries[1].fd = reconnector_.descriptor();
+      wait = reconnector_.due().RemainingNanoseconds();
+    } else if (reclaimer_.telling()) {
+      entries[1] = {connection->descriptor().number(), POLLIN | POLLOUT, 0};
+    } else {
+      entries[1].fd = client_->turn_.ServiceWaits(connection, wake);
+    }
   }
   if (!wake.StillOurs()) return false;
-  struct pollfd entries[] = {{wake.number(), POLLIN, 0}, {-1, POLLIN, 0}};
-  uint64_t wait = UINT64_MAX;
-  if (connection != nullptr) {
-    entries[1].fd = connection->descriptor().number();
-    if (reclaimer_.telling()) entries[1].events |= POLLOUT;
-  } else {
-    entries[1].fd = reconnector_.descriptor();
-    wait = reconnector_.due().RemainingNanoseconds();
-  }
+  entries[0].fd = wake.number();
   Poll(entries, 2, wait);
   socket_was_empty_at_ = MonotonicNanoseconds();
   // The other end hangs up when the host closes all descriptors that it does not know.
@@ -121,13 +125,36 @@ bool ServiceThread::Wait(Connection* connection) {
     char bytes[64];
     ReadDescriptor(wake.number(), bytes, sizeof(bytes));
   }
+  AwaitTurn();
   return true;
+}
+
+// A caller may have begun to read the connection meanwhile.
+void ServiceThread::AwaitTurn() {
+  ReadTurn& turn = client_->turn_;
+  for (;;) {
+    client_->mutex_.Lock();
+    const bool ours = turn.ServiceReads();
+    const uint32_t seen = turn.Current();
+    client_->mutex_.Unlock();
+    if (ours) return;
+    turn.AwaitChange(seen);
+  }
+}
+
+npu_ipc_status ServiceThread::NextMessage(Connection* connection, uint64_t connection_id,
+                                          Message* message) {
+  {
+    MutexLock lock(client_->mutex_);
+    if (client_->turn_.PopHandedOver(connection_id, message)) return NPU_IPC_OK;
+  }
+  return connection->TryReceive(message);
 }
 
 void ServiceThread::ReadMessages(Connection* connection, uint64_t connection_id) {
   while (queue_length_ < kQueueCapacity) {
     Message message;
-    npu_ipc_status status = connection->TryReceive(&message);
+    npu_ipc_status status = NextMessage(connection, connection_id, &message);
     if (status == NPU_IPC_TIMED_OUT) {
       socket_was_empty_at_ = MonotonicNanoseconds();
       return;
@@ -159,10 +186,14 @@ bool ServiceThread::Handle(Connection* connection, uint64_t connection_id, const
     case wire::MessageType::kPeerRelease:
       ReleasePeer(message.peer_release, connection_id);
       return true;
+    case wire::MessageType::kRegionChange:
+      client_->subscriber().Changed(message.region_change, connection_id);
+      return true;
     default:
       break;
   }
   if (reclaimer_.Answered(message, connection_id)) return true;
+  if (client_->subscriber().Answered(message, connection_id)) return true;
   const Client::Delivery delivery = client_->Deliver(connection, message);
   if (delivery != Client::Delivery::kNobody) return delivery == Client::Delivery::kDone;
   // Whoever asked has given up: nothing may stay held on its behalf.
@@ -170,6 +201,8 @@ bool ServiceThread::Handle(Connection* connection, uint64_t connection_id, const
     client_->importer().GiveBack(message.grant, connection_id);
   } else if (message.header.type == wire::MessageType::kPublished) {
     client_->exporter().GiveBack(message.published, connection_id);
+  } else if (message.header.type == wire::MessageType::kSubscribed) {
+    client_->subscriber().GiveBack(message.subscribed, connection_id);
   } else if (message.header.type == wire::MessageType::kRefused && RawLogEnabled()) {
     RawLog(Text("the broker says: ").Append(message.refused.reason));
   }

@@ -10,6 +10,7 @@
 
 #include "hal/base/process.h"
 #include "tests/bench/party.h"
+#include "tests/bench/relay.h"
 #include "tests/fixtures/cgroup_tree.h"
 #include "tests/fixtures/node_box.h"
 #include "tests/fixtures/test_node.h"
@@ -24,6 +25,10 @@ std::map<std::string, std::string> NothingEnvironment(bool exporter) {
   return {{"LD_LIBRARY_PATH", "/bench-vendor:/usr/local/lib/npu-ipc"},
           {"BENCH_PHYSICAL_DEVICE", exporter ? "0" : "1"}};
 }
+
+constexpr char kSharedDirectory[] = "/run/npu/bench";  // what the parties see as /bench
+
+constexpr int kFloodConnections = 16;  // what one process may have
 
 struct Settings {
   int attaches = 300;
@@ -61,23 +66,48 @@ Result<std::map<std::string, json>> ReadSamples(Container& importer) {
   }
 }
 
+// What a third pod does meanwhile.
+enum class Flood { kNone, kElsewhere, kBroker };
+
+Result<std::unique_ptr<Container>> StartFlooder(TestNode& node, const PodRecord& pod, Flood flood) {
+  if (flood == Flood::kNone) return std::unique_ptr<Container>();
+  const Result<json> devices = node.Devices();
+  if (!devices.ok()) return devices.status();
+  Result<json> allocation = node.Allocate({devices->at("devices").at(2).at("id")});
+  if (!allocation.ok()) return allocation.status();
+  auto started = node.Run(pod, *allocation,
+                          {"/usr/local/lib/npu-ipc-tests/npu-ipc-bench",
+                           flood == Flood::kBroker ? "--flooder" : "--flooder-elsewhere"});
+  if (!started.ok()) return started.status();
+  const auto ready = (*started)->process().ReadLineStartingWith("ready");
+  if (!ready.ok()) return ready.status().WithContext("the flooder");
+  return started;
+}
+
 // One exporter and one importer in pods of their own, with the simulator's vendor libraries or with ones that do
 // nothing.
 Result<std::map<std::string, json>> RunParties(TestNode& node, const Settings& settings,
-                                               bool vendor_calls_do_nothing) {
+                                               bool vendor_calls_do_nothing,
+                                               Flood flood = Flood::kNone) {
   const PodRecord exporter = {"bench", "exporter", RandomUid(), {{"npu-ipc.io/group", "bench"}}};
   const PodRecord importer = {"bench", "importer", RandomUid(), {{"npu-ipc.io/group", "bench"}}};
-  if (Status set = node.SetPods({exporter, importer}); !set.ok()) return set;
+  const PodRecord other = {"bench", "flooder", RandomUid(), {{"npu-ipc.io/group", "bench"}}};
+  if (Status set = node.SetPods({exporter, importer, other}); !set.ok()) return set;
   const Result<json> devices = node.Devices();
   if (!devices.ok()) return devices.status();
   const std::string count = std::to_string(settings.attaches);
+  const auto relay = Relay::Start(kSharedDirectory + std::string(kRelayExporterSocket),
+                                  kSharedDirectory + std::string(kRelayImporterSocket));
+  if (!relay.ok()) return relay.status();
+  Result<std::unique_ptr<Container>> flooder = StartFlooder(node, other, flood);
+  if (!flooder.ok()) return flooder.status();
   std::unique_ptr<Container> containers[2];
   for (const bool exports : {true, false}) {
     const std::string device = devices->at("devices").at(exports ? 0 : 1).at("id");
     Result<json> allocation = node.Allocate({device});
     if (!allocation.ok()) return allocation.status();
     allocation->at("mounts").push_back(
-        {{"container_path", "/bench"}, {"host_path", "/run/npu/bench"}, {"read_only", false}});
+        {{"container_path", "/bench"}, {"host_path", kSharedDirectory}, {"read_only", false}});
     if (vendor_calls_do_nothing) {
       allocation->at("mounts").push_back({{"container_path", "/bench-vendor"},
                                           {"host_path", ThisBuild().libraries + "/bench-vendor"},
@@ -112,14 +142,15 @@ int Measure(const Settings& settings) {
   TestNode::Options options;
   options.cgroup = settings.cgroup;
   // As many regions a process as are measured.
-  options.broker_flags = {"--client-max-regions", std::to_string(settings.attaches + 1)};
+  options.broker_flags = {"--client-max-regions", std::to_string(2 * settings.attaches + 1),
+                          "--client-max-admitted-ahead", std::to_string(settings.attaches)};
   auto node = TestNode::Start(options);
   if (!node.ok()) {
     std::cerr << node.status().message() << std::endl;
     return 1;
   }
   std::error_code error;
-  std::filesystem::create_directories("/run/npu/bench", error);
+  std::filesystem::create_directories(kSharedDirectory, error);
   json figures = json::array();
   for (const bool nothing : {false, true}) {
     const auto samples = RunParties(**node, settings, nothing);
@@ -131,12 +162,30 @@ int Measure(const Settings& settings) {
     figures.push_back(Figure("attach with whitelisting on demand, p50" + suffix,
                              samples->at("attach"), samples->at("plain"), 1.5,
                              "pid and key exchanged over a socket of the two processes' own"));
+    figures.push_back(Figure("attach with whitelisting on demand, p50, beside a relay" + suffix,
+                             samples->at("attach"), samples->at("relayed"), 1.5,
+                             "the same exchange through a third process that only passes it on"));
+    figures.push_back(Figure("attach to a region subscribed to ahead, p50" + suffix,
+                             samples->at("subscribed"), samples->at("raw"), 1.2,
+                             "one raw round trip to the exporter, whitelisted before"));
     if (!nothing) {
       figures.push_back(Figure("copy from attached memory, p50", samples->at("copy_attached"),
                                samples->at("copy_own"), 1.0,
                                "the same copy from the process' own memory"));
     }
   }
+  std::map<Flood, json> flooded;
+  for (const Flood flood : {Flood::kElsewhere, Flood::kBroker}) {
+    const auto samples = RunParties(**node, settings, false, flood);
+    if (!samples.ok()) {
+      std::cerr << samples.status().message() << "\n" << (*node)->Log("broker") << std::endl;
+      return 1;
+    }
+    flooded[flood] = samples->at("attach");
+  }
+  figures.push_back(Figure("attach while another pod floods the broker over 16 connections, p50",
+                           flooded[Flood::kBroker], flooded[Flood::kElsewhere], 2.0,
+                           "the same while that pod is as busy without the broker"));
   std::cout << json{{"figures", figures}}.dump(2) << std::endl;
   return 0;
 }
@@ -145,16 +194,18 @@ int Run(int argc, char** argv) {
   CLI::App app(
       "What sharing costs beside doing it by hand. Ratios of one run, as JSON. Needs root.");
   Settings settings;
-  bool exporter = false, importer = false;
+  bool exporter = false, importer = false, flooder = false, elsewhere = false;
   app.add_option("--attaches", settings.attaches, "how many are measured")
       ->check(CLI::Range(20, 5000))
       ->capture_default_str();
   app.add_flag("--exporter", exporter)->group("");  // the parties: this program again, in a pod
   app.add_flag("--importer", importer)->group("");
+  app.add_flag("--flooder", flooder)->group("");
+  app.add_flag("--flooder-elsewhere", elsewhere)->group("");
   CLI11_PARSE(app, argc, argv);
-  const std::string socket_path = "/bench/plain.sock";
-  if (exporter) return RunBenchExporter(settings.attaches, socket_path);
-  if (importer) return RunBenchImporter(settings.attaches, socket_path);
+  if (exporter) return RunBenchExporter(settings.attaches, "/bench");
+  if (importer) return RunBenchImporter(settings.attaches, "/bench");
+  if (flooder || elsewhere) return RunBenchFlooder(kFloodConnections, elsewhere);
   settings.cgroup = UniqueCgroupName();
   if (!MakeCgroup(settings.cgroup)) return 1;
   const int code = RunInNodeBox([&] { return Measure(settings); });

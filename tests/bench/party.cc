@@ -3,15 +3,19 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstring>
 #include <iostream>
+#include <mutex>
+#include <thread>
 #include <vector>
 
 #include "acl/acl.h"
 #include "hal/base/unix_socket.h"
 #include "npu_ipc.h"
+#include "runtime/protocol/wire.h"
 #include "runtime/rt_external_device.h"
 #include "tests/bench/samples.h"
 
@@ -62,9 +66,8 @@ void* DeviceMemory(uint64_t bytes) {
 
 // Peer access as both ways need it, once.
 void EnablePeer(uint32_t peer_physical) {
-  static bool enabled = false;
-  if (!enabled) Check(rtEnableP2P(0, peer_physical, 0), "rtEnableP2P");
-  enabled = true;
+  static std::once_flag enabled;
+  std::call_once(enabled, [&] { Check(rtEnableP2P(0, peer_physical, 0), "rtEnableP2P"); });
 }
 
 // Answers one importer until it closes.
@@ -75,8 +78,10 @@ void ServePlainly(int socket, const std::vector<std::string>& keys) {
     const ReceivedMessage got = Value(ReceiveMessage(socket, &request, sizeof(request)));
     if (got.end_of_stream) return;
     EnablePeer(request.importer_physical_device);
-    Check(aclrtIpcMemSetImportPid(keys[request.index].c_str(), &request.bare_tgid, 1),
-          "aclrtIpcMemSetImportPid");
+    if (request.whitelisted == 0) {
+      Check(aclrtIpcMemSetImportPid(keys[request.index].c_str(), &request.bare_tgid, 1),
+            "aclrtIpcMemSetImportPid");
+    }
     PlainAnswer answer = {};
     std::memcpy(answer.key, keys[request.index].c_str(), sizeof(answer.key));
     answer.exporter_physical_device = own;
@@ -97,27 +102,79 @@ std::string ImportPlainly(int socket, const PlainRequest& request) {
   return answer.key;
 }
 
-void MeasureAttach(npu_ipc_client* client, int count, const std::string& socket_path) {
-  const UniqueFd socket = Value(ConnectUnix(socket_path));
+// Returns when the process is whitelisted for all of the `count` regions.
+npu_ipc_subscription* SubscribeAhead(npu_ipc_client* client, int count) {
+  npu_ipc_subscribe_options options = {};
+  options.struct_bytes = sizeof(options);
+  options.prefix = "s";
+  options.admit_ahead = 1;
+  npu_ipc_subscription* subscription = nullptr;
+  Check(npu_ipc_subscribe(client, &options, &subscription), "npu_ipc_subscribe");
+  for (int admitted = 0; admitted < count;) {
+    npu_ipc_change change = NPU_IPC_CHANGE_GONE;
+    npu_ipc_region_description region = {};
+    region.struct_bytes = sizeof(region);
+    Check(npu_ipc_subscription_next(subscription, 30000, &change, &region),
+          "npu_ipc_subscription_next");
+    Check(change == NPU_IPC_CHANGE_RESET ? -1 : 0, "a subscription without a reset");
+    if (change == NPU_IPC_CHANGE_ADMITTED) ++admitted;
+  }
+  return subscription;
+}
+
+void MeasureAttach(npu_ipc_client* client, int count, const std::string& directory) {
+  const UniqueFd socket = Value(ConnectUnix(directory + kPlainSocket));
+  const UniqueFd relay = Value(ConnectUnix(directory + kRelayImporterSocket));
+  // Keeps peer access enabled, as the plain way does: the vendor calls are the same then.
+  npu_ipc_mapping* held = nullptr;
+  Check(npu_ipc_attach(client, "big", nullptr, &held), "npu_ipc_attach");
   PlainRequest request = {};
   request.importer_physical_device = PhysicalDevice();
   Check(aclrtDeviceGetBareTgid(&request.bare_tgid), "aclrtDeviceGetBareTgid");
-  Samples ours, plain;
+  // Those of the last kind are whitelisted now.
+  std::string key;
+  for (int i = 0; i < count; ++i) {
+    request.index = static_cast<uint32_t>(2 * count + i);
+    key = ImportPlainly(socket.get(), request);
+    Check(aclrtIpcMemClose(key.c_str()), "aclrtIpcMemClose");
+  }
+  npu_ipc_subscription* const subscription = SubscribeAhead(client, count);
+  Samples ours, subscribed, plain, raw, relayed;
   for (int i = 0; i < count; ++i) {
     Samples discarded;
     request.index = static_cast<uint32_t>(i);
-    std::string key;
     (i < kWarmUp ? discarded : plain).Time([&] { key = ImportPlainly(socket.get(), request); });
     Check(aclrtIpcMemClose(key.c_str()), "aclrtIpcMemClose");
 
-    const std::string name = "r" + std::to_string(i);
-    npu_ipc_mapping* mapping = nullptr;
-    (i < kWarmUp ? discarded : ours).Time([&] {
-      Check(npu_ipc_attach(client, name.c_str(), nullptr, &mapping), "npu_ipc_attach");
-    });
-    Check(npu_ipc_detach(mapping), "npu_ipc_detach");
+    request.index = static_cast<uint32_t>(count + i);
+    (i < kWarmUp ? discarded : relayed).Time([&] { key = ImportPlainly(relay.get(), request); });
+    Check(aclrtIpcMemClose(key.c_str()), "aclrtIpcMemClose");
+
+    request.index = static_cast<uint32_t>(2 * count + i);
+    request.whitelisted = 1;
+    (i < kWarmUp ? discarded : raw).Time([&] { key = ImportPlainly(socket.get(), request); });
+    request.whitelisted = 0;
+    Check(aclrtIpcMemClose(key.c_str()), "aclrtIpcMemClose");
+
+    for (const char kind : {'r', 's'}) {
+      const std::string name = kind + std::to_string(i);
+      npu_ipc_mapping* mapping = nullptr;
+      (i < kWarmUp   ? discarded
+       : kind == 'r' ? ours
+                     : subscribed)
+          .Time([&] {
+            Check(npu_ipc_attach(client, name.c_str(), nullptr, &mapping), "npu_ipc_attach");
+          });
+      Check(npu_ipc_detach(mapping), "npu_ipc_detach");
+    }
   }
-  std::cout << plain.Report("plain") << "\n" << ours.Report("attach") << std::endl;
+  Check(npu_ipc_unsubscribe(subscription), "npu_ipc_unsubscribe");
+  Check(npu_ipc_detach(held), "npu_ipc_detach");
+  std::cout << plain.Report("plain") << "\n"
+            << raw.Report("raw") << "\n"
+            << relayed.Report("relayed") << "\n"
+            << subscribed.Report("subscribed") << "\n"
+            << ours.Report("attach") << std::endl;
 }
 
 // The same asynchronous copy into our own buffer, from our own memory and from the exporter's.
@@ -150,15 +207,20 @@ void MeasureCopies(npu_ipc_client* client) {
 
 }  // namespace
 
-int RunBenchExporter(int count, const std::string& socket_path) {
+int RunBenchExporter(int count, const std::string& directory) {
   npu_ipc_client* client = OpenClient();
   UseDevice();
-  std::vector<std::string> keys;
   for (int i = 0; i < count; ++i) {
     npu_ipc_region* region = nullptr;
-    Check(npu_ipc_publish(client, ("r" + std::to_string(i)).c_str(), DeviceMemory(kRegionBytes),
-                          kRegionBytes, nullptr, &region),
-          "npu_ipc_publish");
+    for (const char kind : {'r', 's'}) {
+      Check(npu_ipc_publish(client, (kind + std::to_string(i)).c_str(), DeviceMemory(kRegionBytes),
+                            kRegionBytes, nullptr, &region),
+            "npu_ipc_publish");
+    }
+  }
+  // Those of the plain way, those of the relayed one, those that are whitelisted before.
+  std::vector<std::string> keys;
+  for (int i = 0; i < 3 * count; ++i) {
     char key[65] = {};
     Check(aclrtIpcMemGetExportKey(DeviceMemory(kRegionBytes), kRegionBytes, key, sizeof(key),
                                   ACL_RT_IPC_MEM_EXPORT_FLAG_DEFAULT),
@@ -170,7 +232,12 @@ int RunBenchExporter(int count, const std::string& socket_path) {
   npu_ipc_region* region = nullptr;
   Check(npu_ipc_publish(client, "big", big, kCopyBytes, nullptr, &region), "npu_ipc_publish");
 
-  const auto listener = Value(UnixListener::Listen(socket_path, 0666));
+  const UniqueFd relay = Value(ConnectUnix(directory + kRelayExporterSocket));
+  std::thread relayed([&] {
+    Check(aclrtSetDevice(0), "aclrtSetDevice");
+    ServePlainly(relay.get(), keys);
+  });
+  const auto listener = Value(UnixListener::Listen(directory + kPlainSocket, 0666));
   std::cout << "ready" << std::endl;
   pollfd waiting[] = {{listener->fd(), POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
   while (::poll(waiting, 2, -1) > 0 && waiting[1].revents == 0) {
@@ -181,16 +248,54 @@ int RunBenchExporter(int count, const std::string& socket_path) {
       ServePlainly(peer.get(), keys);
     }
   }
+  ::shutdown(relay.get(), SHUT_RDWR);
+  relayed.join();
   npu_ipc_close(client);
   return 0;
 }
 
-int RunBenchImporter(int count, const std::string& socket_path) {
+int RunBenchImporter(int count, const std::string& directory) {
   npu_ipc_client* client = OpenClient();
   UseDevice();
-  MeasureAttach(client, count, socket_path);
+  MeasureAttach(client, count, directory);
   MeasureCopies(client);
   npu_ipc_close(client);
+  return 0;
+}
+
+int RunBenchFlooder(int connections, bool elsewhere) {
+  const char* const path = ::getenv(wire::kSocketPathVariable);
+  std::vector<UniqueFd> sockets;
+  std::vector<UniqueFd> other_ends;
+  for (int i = 0; i < connections; ++i) {
+    if (elsewhere) {
+      int ends[2];
+      Check(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), "socketpair");
+      sockets.emplace_back(ends[0]);
+      other_ends.emplace_back(ends[1]);
+      continue;
+    }
+    sockets.push_back(Value(ConnectUnix(path != nullptr ? path : wire::kDefaultSocketPath)));
+    wire::Hello hello = {};
+    hello.header = {wire::kVersionMajor, 0, wire::MessageType::kHello, sizeof(hello), 0, 1};
+    Check(SendMessage(sockets.back().get(), &hello, sizeof(hello)).ok() ? 0 : -1, "send");
+    wire::Welcome welcome;
+    Check(Value(ReceiveMessage(sockets.back().get(), &welcome, sizeof(welcome))).end_of_stream,
+          "receive");
+  }
+  wire::List list = {};
+  list.header = {wire::kVersionMajor, 1, wire::MessageType::kList, sizeof(list), 0, 2};
+  std::cout << "ready" << std::endl;
+  pollfd input = {STDIN_FILENO, POLLIN, 0};
+  char answer[wire::kMaxMessageBytes];
+  while (::poll(&input, 1, 0) == 0) {
+    for (size_t i = 0; i < sockets.size(); ++i) {
+      ::send(sockets[i].get(), &list, sizeof(list), MSG_DONTWAIT | MSG_NOSIGNAL);
+      const int from = elsewhere ? other_ends[i].get() : sockets[i].get();
+      while (::recv(from, answer, sizeof(answer), MSG_DONTWAIT) > 0) {
+      }
+    }
+  }
   return 0;
 }
 

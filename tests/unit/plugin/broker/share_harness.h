@@ -33,6 +33,8 @@ class FakeShareContext final : public ShareContext {
     const auto* first = static_cast<const char*>(message);
     sent[client].emplace_back(first, first + bytes);
   }
+  bool HasRoom(ClientId client) override { return !full.contains(client); }
+  void DropSlow(ClientId client) override { dropped.insert(client); }
   bool ProcessAlive(ClientId client) override { return !dead.contains(client); }
   bool ProcessRuns(const ProcessKey& process) override { return !ended.contains(process.pid); }
   std::optional<Refusal> CheckShare(const std::string& exporter, const std::string& importer,
@@ -97,6 +99,8 @@ class FakeShareContext final : public ShareContext {
   device_view::NodeState node;
   std::set<ClientId> dead;
   std::map<pid_t, uint64_t> processes;  // start times of those that live, by pid
+  std::set<ClientId> full;     // no room in its socket
+  std::set<ClientId> dropped;  // for being slow
   std::set<ClientId> no_export;
   std::set<ClientId> no_import;
   std::set<ClientId> forgotten;
