@@ -34,6 +34,8 @@ const char* EventName(npu_ipc_event_type type) {
       return "rotated";
     case NPU_IPC_EVENT_RECONNECTED:
       return "reconnected";
+    case NPU_IPC_EVENT_SUBSCRIPTION:
+      return "subscription";
   }
   return "unknown";
 }
