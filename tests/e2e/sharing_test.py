@@ -19,7 +19,8 @@ class Sharing(ClusterTestCase):
         self.run_example("exporter", "exporter", group)
         self.run_example("importer", "importer", group)
         ended = [self.kubectl.wait_for_phase(name, "Succeeded", "Failed") for name in ("exporter", "importer")]
-        self.assertEqual([pod["status"]["phase"] for pod in ended], ["Succeeded"] * 2, self.logs("exporter", "importer"))
+        phases = [pod["status"]["phase"] for pod in ended]
+        self.assertEqual(phases, ["Succeeded"] * 2, self.logs("exporter", "importer"))
 
     def test_a_pod_without_the_annotation_gets_nothing(self):
         self.run_example("stranger", "importer", {})

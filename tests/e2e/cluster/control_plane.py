@@ -26,6 +26,7 @@ class ControlPlane:
         self.certificate = self._directory / "server.crt"
         self._tokens = {}
         self.api_server = None
+        self._controllers = ()
 
     def start(self, nodes):
         """Returns when all serve. `nodes` are the names that kubelets may come with."""
@@ -74,6 +75,9 @@ class ControlPlane:
         """Again. Returns when it is ready."""
         self.api_server.start()
         self._wait_for_api_server()
+        for daemon in self._controllers:  # they would wait out a back-off of a minute and more
+            daemon.kill()
+            daemon.start()
 
     def compact(self):
         """Makes etcd forget every state of an object but the last: a watch cannot resume from those before."""
@@ -120,6 +124,7 @@ class ControlPlane:
             f"--root-ca-file={self.certificate}")
         scheduler = self._daemon(
             "kube-scheduler", f"--kubeconfig={self.kubeconfig('system:kube-scheduler')}", "--leader-elect=false")
+        self._controllers = (managers, scheduler)
         for daemon, port in ((managers, 10257), (scheduler, 10259)):
             daemon.wait_until(lambda port=port: subprocess.run(
                 ["curl", "--silent", "--fail", "--insecure", "--output", "/dev/null",
