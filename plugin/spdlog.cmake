@@ -1,5 +1,6 @@
-# npu_ipc_spdlog: spdlog and the {fmt} that it formats with, compiled here. The distribution has them as shared
-# libraries alone, which would bring libstdc++ into daemons that otherwise need libc and libm.
+# npu_ipc_spdlog: spdlog and the {fmt} that it formats with, compiled here. The distribution has
+# them as shared libraries alone, which would bring libstdc++ into daemons that otherwise need libc
+# and libm.
 find_package(spdlog REQUIRED)
 get_target_property(npu_ipc_spdlog_includes spdlog::spdlog INTERFACE_INCLUDE_DIRECTORIES)
 

@@ -19,8 +19,8 @@ struct PeerProcess {
   gid_t gid = 0;
   uint64_t start_time_ticks = 0;  // /proc/<pid>/stat field 22: with pid, unique since boot
   UniqueFd pidfd;  // readable once the process has ended; names this process for good
-  // Where the kernel has no pidfds (before 5.3): /proc/<pid>, which names this process for good too,
-  // but has to be looked at (ProcessAlive) to learn that it has ended.
+  // Where the kernel has no pidfds (before 5.3): /proc/<pid>, which names this process for good
+  // too, but has to be looked at (ProcessAlive) to learn that it has ended.
   UniqueFd proc_directory;
 };
 

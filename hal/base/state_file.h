@@ -13,8 +13,8 @@ namespace npu_ipc {
 
 // A small file that only its user can read or write, in a directory of that kind: either the whole
 // of what was written last, or nothing. What it holds is told apart by a kind and a version, and
-// checked by its length and a checksum: against half a disk, not against forgery, which the owner and
-// the mode are there for.
+// checked by its length and a checksum: against half a disk, not against forgery, which the owner
+// and the mode are there for.
 //
 // A plain value. Not for concurrent use of one path; there is no lock between processes.
 class StateFile {

@@ -25,14 +25,15 @@
 
 namespace npu_ipc::broker {
 
-// Serves clients at the socket, probes and metrics over HTTP, and the share resource to the kubelet.
-// gRPC's threads see that resource alone, which never changes, and count its calls. SIGTERM and SIGINT end Run();
-// SIGHUP reads the settings and the pods again.
+// Serves clients at the socket, probes and metrics over HTTP, and the share resource to the
+// kubelet. gRPC's threads see that resource alone, which never changes, and count its calls.
+// SIGTERM and SIGINT end Run(); SIGHUP reads the settings and the pods again.
 class Broker final : private ShareContext, private SessionHost {
  public:
-  // Listens when it returns. `start` is what the settings are read from again. Blocks the signals above in the calling thread: call it before other
-  // threads start. kAlreadyExists when another broker serves the socket; kInvalidArgument,
-  // kNotFound, kUnavailable name the setting that cannot be used.
+  // Listens when it returns. `start` is what the settings are read from again. Blocks the signals
+  // above in the calling thread: call it before other threads start. kAlreadyExists when another
+  // broker serves the socket; kInvalidArgument, kNotFound, kUnavailable name the setting that
+  // cannot be used.
   static Result<std::unique_ptr<Broker>> Start(const Settings& settings, config::Start start);
   ~Broker() override;
 

@@ -48,8 +48,8 @@ void Connection::OnEvents(uint32_t events) {
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) lanes_.Wait(lane_, *this);
 }
 
-// One packet: where there are more, the loop says so (epoll is level-triggered) once the others have
-// had their turn. Reading until there is none would cost a call more for every request.
+// One packet: where there are more, the loop says so (epoll is level-triggered) once the others
+// have had their turn. Reading until there is none would cost a call more for every request.
 void Connection::TakeTurn() {
   alignas(uint64_t) char packet[wire::kMaxMessageBytes];
   const Result<ReceivedMessage> received = ReceiveMessage(socket_.get(), packet, sizeof(packet));

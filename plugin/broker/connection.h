@@ -23,8 +23,9 @@ struct QueueLimits {
   size_t pod = size_t{16} << 20;
 };
 
-// Belongs to the loop's thread. Packets are read in turns (lanes.h). What cannot be sent at once is queued up
-// to a limit; a client that lets that fill up is dropped, so that it costs others nothing.
+// Belongs to the loop's thread. Packets are read in turns (lanes.h). What cannot be sent at once is
+// queued up to a limit; a client that lets that fill up is dropped, so that it costs others
+// nothing.
 class Connection final : private Lane::Speaker {
  public:
   class Handler {

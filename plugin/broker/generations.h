@@ -15,8 +15,8 @@ namespace npu_ipc::broker {
 // Remembers the last `capacity` names. A name that was forgotten starts again above every
 // generation that was ever forgotten: higher than its own last one all the same. Not thread safe.
 //
-// Nothing is kept on a disk: `floor` is GenerationFloor() at the broker's start. A broker gives less
-// than one generation a microsecond, so that none before this one has given a higher one.
+// Nothing is kept on a disk: `floor` is GenerationFloor() at the broker's start. A broker gives
+// less than one generation a microsecond, so that none before this one has given a higher one.
 class Generations {
  public:
   explicit Generations(size_t capacity, uint64_t floor = 0)

@@ -41,8 +41,8 @@ class Lanes {
   // The lane of a pod, as long as somebody holds it.
   std::shared_ptr<Lane> Of(const std::string& pod_uid);
 
-  // `speaker` has something to say. Does nothing while it waits already. It must be taken off before it
-  // is destroyed.
+  // `speaker` has something to say. Does nothing while it waits already. It must be taken off
+  // before it is destroyed.
   void Wait(const std::shared_ptr<Lane>& lane, Lane::Speaker& speaker);
   void TakeOff(Lane& lane, Lane::Speaker& speaker);
 

@@ -20,13 +20,13 @@ namespace npu_ipc::broker {
 // annotations are parsed again only when the pod is another object.
 class Member {
  public:
-  // `directory` and `cluster` must outlive the member. `pod_uid` is the one that the process' cgroup
-  // has.
+  // `directory` and `cluster` must outlive the member. `pod_uid` is the one that the process'
+  // cgroup has.
   Member(const pods::PodDirectory& directory, const pods::ClusterPolicy& cluster,
          std::string pod_uid);
 
-  // Looks at the pod now. True where what it asks for is not what it was when it was looked at before,
-  // or it has come or gone: most changes of a pod are of its status.
+  // Looks at the pod now. True where what it asks for is not what it was when it was looked at
+  // before, or it has come or gone: most changes of a pod are of its status.
   bool Refresh();
 
   // nullptr where the directory does not know the pod (yet, or any more).

@@ -56,8 +56,8 @@ class Metrics {
   void CountTaintedKey();
   // One right that was taken back, by what the next request would be refused with.
   void CountRevocation(wire::Status reason);
-  // One rotation of a key: "ok", "failed", "timed_out", "exporter_gone", "withdrawn" where its program
-  // closed it meanwhile, "unsupported" where the exporter's library cannot do it.
+  // One rotation of a key: "ok", "failed", "timed_out", "exporter_gone", "withdrawn" where its
+  // program closed it meanwhile, "unsupported" where the exporter's library cannot do it.
   void CountRotation(std::string_view result);
   // Regions whose key's rotation failed.
   void CountLostRegions(size_t regions);

@@ -37,7 +37,8 @@ class RegionNames {
     if (note_) changes_.push_back({name, region, true});
   }
 
-  // The first name of the group that begins with `prefix` and comes after `after` (empty: the first of all).
+  // The first name of the group that begins with `prefix` and comes after `after` (empty: the first
+  // of all).
   std::optional<std::string_view> Next(const GroupKey& group, std::string_view prefix,
                                        std::string_view after) const;
 

@@ -100,8 +100,8 @@ bool Session::Identify(int socket_fd, uint64_t connected_after_ticks) {
   return true;
 }
 
-// Somewhat above the limit the client is told why, as soon as it has said Hello; far above, it costs
-// nobody anything.
+// Somewhat above the limit the client is told why, as soon as it has said Hello; far above, it
+// costs nobody anything.
 bool Session::CheckPodConnections() {
   const auto limit = static_cast<size_t>(services_.settings.max_pod_connections);
   if (lane_->connections <= limit) return true;

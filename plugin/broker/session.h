@@ -55,8 +55,8 @@ class SessionHost {
 
 // The process is identified before a byte of it is read. Its first request is Hello, answered once
 // its pod is known. A message that breaks the protocol is refused and ends the connection; the
-// claims of the process outlive that for the grace period (ShareRegistry). It ends with the process,
-// whoever else may still hold its socket.
+// claims of the process outlive that for the grace period (ShareRegistry). It ends with the
+// process, whoever else may still hold its socket.
 class Session final : private Connection::Handler {
  public:
   // `services` and `host` must outlive the session. Takes `socket` over.

@@ -1,4 +1,5 @@
-// ShareRegistry: what processes hold already when they come back, from this broker or an earlier one.
+// ShareRegistry: what processes hold already when they come back, from this broker or an earlier
+// one.
 #include <spdlog/spdlog.h>
 #include <string.h>
 
@@ -80,8 +81,8 @@ void ShareRegistry::ReclaimRegion(ClientId id, const GroupKey& group,
   UpdateGauges();
 }
 
-// Gives a region that was reclaimed its name back, or none where somebody else has had it since or it
-// may not be shared any more.
+// Gives a region that was reclaimed its name back, or none where somebody else has had it since or
+// it may not be shared any more.
 void ShareRegistry::NameOrClose(Region& region, bool withdrawn) {
   const auto refusal = context_.CheckRight(region.exporter, region.name.group, ShareRight::kExport);
   const bool taken =
@@ -313,8 +314,9 @@ bool ShareRegistry::ReclaimedSince(const ProcessKey& process, TimePoint when) co
   });
 }
 
-// An exporter that has told what it holds, and has had time to tell it over each of its connections,
-// does not hold what is still waiting. One that never says anything may hold it as long as it lives.
+// An exporter that has told what it holds, and has had time to tell it over each of its
+// connections, does not hold what is still waiting. One that never says anything may hold it as
+// long as it lives.
 void ShareRegistry::CheckAwaited() {
   check_awaited_ = 0;
   const TimePoint now = clock_.Now();
@@ -367,8 +369,8 @@ void ShareRegistry::ReclaimDone(ClientId id) {
                client.info.process.pid, client.regions.size(), client.grants.size());
 }
 
-// Pairs that no region or mapping of a known use are released. An exporter's wait for its importers:
-// those that have not come back may use them.
+// Pairs that no region or mapping of a known use are released. An exporter's wait for its
+// importers: those that have not come back may use them.
 void ShareRegistry::ReleasePeersHeld(ClientId id, bool also_of_exports) {
   Client& client = Known(id);
   std::set<uint32_t> exporting;

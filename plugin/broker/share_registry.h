@@ -65,9 +65,11 @@ class ShareContext {
   // Sends a message of wire.h to a connected client.
   virtual void Send(ClientId client, const void* message, size_t bytes) = 0;
 
-  // Whether what is sent now goes out at once. Where not, ShareRegistry::OnRoom() follows when it would.
+  // Whether what is sent now goes out at once. Where not, ShareRegistry::OnRoom() follows when it
+  // would.
   virtual bool HasRoom(ClientId client) = 0;
-  // Ends the client's connection: it lets too much wait. ShareRegistry::Disconnect() follows, later.
+  // Ends the client's connection: it lets too much wait. ShareRegistry::Disconnect() follows,
+  // later.
   virtual void DropSlow(ClientId client) = 0;
 
   // Looks at the client's pidfd now.
@@ -123,18 +125,19 @@ class ShareContext {
 //
 // Claims of a process that lost its connection: after ShareLimits::disconnect_grace its regions are
 // withdrawn, so that the names are free again. Its grants stay until the process ends: it may still
-// have them mapped. A process that comes back claims both again (share_reclaim.cc), from this broker
-// or, after a restart, from one that knows nothing of them. Nothing is recorded on a disk: a mapping
-// is what its importer says once its exporter has said the same, the key included. Such a claim gives
-// nobody anything, as the driver's whitelist is not touched; it makes known what there is.
+// have them mapped. A process that comes back claims both again (share_reclaim.cc), from this
+// broker or, after a restart, from one that knows nothing of them. Nothing is recorded on a disk: a
+// mapping is what its importer says once its exporter has said the same, the key included. Such a
+// claim gives nobody anything, as the driver's whitelist is not touched; it makes known what there
+// is.
 //
-// Taking a right back, when what allowed it has changed. An exporter's: its regions are withdrawn. An
-// importer's: it is told, and nothing new is granted to it. Where the exporter's pod says `revoke:
-// rotate`, the key is then rotated: importers get ShareLimits::rotate_drain to close, the exporter
-// closes the key, which unmaps it everywhere, and exports the allocation again, and the regions get a
-// higher generation; attaches wait meanwhile. A key is also rotated where its whitelist is full, and
-// with `revoke: rotate` where a process is on it that was not meant. A rotation that fails loses the
-// regions: nobody knows then who can reach them.
+// Taking a right back, when what allowed it has changed. An exporter's: its regions are withdrawn.
+// An importer's: it is told, and nothing new is granted to it. Where the exporter's pod says
+// `revoke: rotate`, the key is then rotated: importers get ShareLimits::rotate_drain to close, the
+// exporter closes the key, which unmaps it everywhere, and exports the allocation again, and the
+// regions get a higher generation; attaches wait meanwhile. A key is also rotated where its
+// whitelist is full, and with `revoke: rotate` where a process is on it that was not meant. A
+// rotation that fails loses the regions: nobody knows then who can reach them.
 class ShareRegistry {
  public:
   // `clock`, `context` and `metrics` must outlive the registry. `generation_floor`: generations.h.
@@ -145,14 +148,14 @@ class ShareRegistry {
   // From the next request and deadline on: nothing that was granted before is taken back.
   void SetLimits(const ShareLimits& limits) { limits_ = limits; }
 
-  // While it is held, nothing new is granted: publishes and attaches wait, for a moment or as long as
-  // they allow. What is reclaimed is taken back all the same. For the time in which the rights of pods
-  // are known from before a restart only.
+  // While it is held, nothing new is granted: publishes and attaches wait, for a moment or as long
+  // as they allow. What is reclaimed is taken back all the same. For the time in which the rights
+  // of pods are known from before a restart only.
   void HoldNew(bool hold);
 
   ClientId AddClient(ClientInfo info);
-  // Its socket has closed while its process lives. Followed by ShareContext::Forget(), at once where
-  // it claims nothing.
+  // Its socket has closed while its process lives. Followed by ShareContext::Forget(), at once
+  // where it claims nothing.
   void Disconnect(ClientId client);
   // Its process has ended: what it exported is gone, what it imported is closed.
   void Remove(ClientId client);
@@ -244,7 +247,8 @@ class ShareRegistry {
     std::optional<TimePoint> reclaimed;  // when ReclaimDone came
     std::set<DevicePair> peers_held;
     Deadlines::Id peers_held_deadline = 0;
-    // Grants of clients of the same process that lost their connections, by region. Some may be gone.
+    // Grants of clients of the same process that lost their connections, by region. Some may be
+    // gone.
     std::optional<std::multimap<RegionId, GrantId>> left_behind;
   };
   struct PendingWithdraw {

@@ -14,8 +14,8 @@ using wire::Status;
 
 // Told in one turn of the loop, to whom it may concern: requests have their turns between.
 constexpr int kToldAtOnce = 8;
-// Admissions ahead of attaches that one exporter is asked for at a time, so that an attach on demand
-// does not wait behind many of them.
+// Admissions ahead of attaches that one exporter is asked for at a time, so that an attach on
+// demand does not wait behind many of them.
 constexpr size_t kAheadAtOnce = 4;
 
 }  // namespace
@@ -144,8 +144,8 @@ void ShareRegistry::TellSome() {
   }
 }
 
-// False where there is nothing (more) to tell the client, or no room in its socket: it is told more when there
-// is room, or something happens.
+// False where there is nothing (more) to tell the client, or no room in its socket: it is told more
+// when there is room, or something happens.
 bool ShareRegistry::TellOne(ClientId client) {
   for (const SubscriptionId id : subscriptions_.OfClient(client)) {
     Subscription& subscription = *subscriptions_.Find(id);
@@ -161,8 +161,8 @@ bool ShareRegistry::TellOne(ClientId client) {
   return false;
 }
 
-// False where there is nothing, or the right to it is missing: then everything is told from the start
-// when something happens and the right is there.
+// False where there is nothing, or the right to it is missing: then everything is told from the
+// start when something happens and the right is there.
 bool ShareRegistry::TellNext(Subscription& subscription) {
   if (context_.CheckRight(subscription.client, subscription.group, ShareRight::kImport)) {
     subscription.untold.clear();

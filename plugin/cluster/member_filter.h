@@ -9,8 +9,8 @@
 
 namespace npu_ipc::cluster {
 
-// A pod is 10 to 50 KB of text, and some ten times as much once it is read; of all that a caller may
-// want its metadata. A plain value; safe for concurrent use.
+// A pod is 10 to 50 KB of text, and some ten times as much once it is read; of all that a caller
+// may want its metadata. A plain value; safe for concurrent use.
 class MemberFilter {
  public:
   MemberFilter() = default;  // leaves nothing out

@@ -28,16 +28,17 @@ struct Changes {
       restart;  // need a restart of the daemon; until then the value before stays
 };
 
-// One setting has one key, written as its path in the JSON config file: "kubelet.socketDirectory". Its flag is
-// --kubelet-socket-directory, its environment variable <PREFIX>_KUBELET_SOCKET_DIRECTORY.
+// One setting has one key, written as its path in the JSON config file: "kubelet.socketDirectory".
+// Its flag is --kubelet-socket-directory, its environment variable
+// <PREFIX>_KUBELET_SOCKET_DIRECTORY.
 //
-// Precedence, highest first: flag, environment, the config file's section for this node, the rest of the config file
-// (--config FILE), default. With AddNodeName() one file serves a whole cluster:
+// Precedence, highest first: flag, environment, the config file's section for this node, the rest
+// of the config file (--config FILE), default. With AddNodeName() one file serves a whole cluster:
 //
 //     {"health": {"pollInterval": "5s"}, "nodes": {"node-a": {"health": {"pollInterval": "1s"}}}}
 //
-// Every node's section is checked on every node: a mistake is found at once, and not where it first counts. A section
-// of a node that is not there does nothing.
+// Every node's section is checked on every node: a mistake is found at once, and not where it first
+// counts. A section of a node that is not there does nothing.
 //
 // Not thread safe.
 class Options {
@@ -61,8 +62,9 @@ class Options {
   // One of `accepted`.
   void AddChoice(const std::string& key, const std::string& description, std::string* value,
                  std::vector<std::string> accepted);
-  // Adds node.name, which chooses the section of the file. Where no flag and no <PREFIX>_NODE_NAME says it, it is
-  // NODE_NAME (as manifests set it, from spec.nodeName), then the file's, then the host's name.
+  // Adds node.name, which chooses the section of the file. Where no flag and no <PREFIX>_NODE_NAME
+  // says it, it is NODE_NAME (as manifests set it, from spec.nodeName), then the file's, then the
+  // host's name.
   void AddNodeName(std::string* value);
 
   // These can be changed while the daemon runs. REQUIRES: they were added.
@@ -78,8 +80,8 @@ class Options {
   // One line a setting: its key, its value, and where that is from.
   std::string Origins() const;
 
-  // Compares these settings, just read, with those that are in force, and sets those that cannot be changed now back
-  // to what is in force. REQUIRES: `in_force` has the same settings.
+  // Compares these settings, just read, with those that are in force, and sets those that cannot be
+  // changed now back to what is in force. REQUIRES: `in_force` has the same settings.
   Changes Adopt(const Options& in_force);
 
  private:

@@ -56,7 +56,8 @@ std::optional<uint64_t> Factor(std::string_view suffix) {
 
 // What 0.`digits` of `factor` is, where that is whole.
 std::optional<uint64_t> FractionOf(uint64_t factor, std::string_view digits) {
-  // Zeros at the end say nothing; of the others, no factor has tens or twos enough for more than 60.
+  // Zeros at the end say nothing; of the others, no factor has tens or twos enough for more than
+  // 60.
   while (digits.ends_with('0')) digits.remove_suffix(1);
   if (digits.size() > 60) return std::nullopt;
   // From the last digit on, each sum must be tens. It stays below ten times the factor.

@@ -18,12 +18,13 @@
 
 namespace npu_ipc::device {
 
-// Serves what the monitor finds, until it is destroyed. One thread, the loop's, owns all state; the poller's thread
-// waits for the driver, and gRPC's threads read what NpuResource holds.
+// Serves what the monitor finds, until it is destroyed. One thread, the loop's, owns all state; the
+// poller's thread waits for the driver, and gRPC's threads read what NpuResource holds.
 class Daemon {
  public:
-  // Starts looking for devices, and installs the library and watches the kubelet's directory meanwhile. Errors are of
-  // the installation and of the settings: a node without a driver or a kubelet is none, but waited for.
+  // Starts looking for devices, and installs the library and watches the kubelet's directory
+  // meanwhile. Errors are of the installation and of the settings: a node without a driver or a
+  // kubelet is none, but waited for.
   static Result<std::unique_ptr<Daemon>> Create(EventLoop& loop, const Settings& settings,
                                                 DevicePoller::OpenDeviceManager open);
   ~Daemon();
@@ -33,8 +34,9 @@ class Daemon {
   // Not ok once something has failed that waiting does not mend: the loop was stopped.
   const Status& failure() const { return failure_; }
   const kubelet::KubeletSession& session() const { return *session_; }
-  // Reads the settings again, puts in force what can be changed now, and looks anew at what the host has for
-  // containers: the driver's files may be others too. Settings with a mistake change nothing, and are logged.
+  // Reads the settings again, puts in force what can be changed now, and looks anew at what the
+  // host has for containers: the driver's files may be others too. Settings with a mistake change
+  // nothing, and are logged.
   void Reload(const config::Start& start);
   // Who holds which device.
   const kubelet::AllocationTracker& allocations() const { return *allocations_; }
@@ -46,8 +48,8 @@ class Daemon {
   void WatchInjection();
   void RefreshInjection();
   void OnSnapshot(const Snapshot& snapshot);
-  // What registration does not need, and would only hold up: the device view, what it shows beside the devices, and who
-  // holds what.
+  // What registration does not need, and would only hold up: the device view, what it shows beside
+  // the devices, and who holds what.
   void StartTheRest();
   Status Offer(const std::shared_ptr<NpuResource>& resource);
 

@@ -23,8 +23,8 @@ struct MonitorSettings {
 // Belongs to the loop's thread.
 class DeviceMonitor {
  public:
-  // `on_change` is called on the loop's thread with each snapshot that is another one than before, and once with the
-  // first, whatever it is.
+  // `on_change` is called on the loop's thread with each snapshot that is another one than before,
+  // and once with the first, whatever it is.
   DeviceMonitor(EventLoop& loop, const MonitorSettings& settings,
                 DevicePoller::OpenDeviceManager open,
                 std::function<void(const std::shared_ptr<const Snapshot>&)> on_change);
@@ -32,8 +32,8 @@ class DeviceMonitor {
   DeviceMonitor(const DeviceMonitor&) = delete;
   DeviceMonitor& operator=(const DeviceMonitor&) = delete;
 
-  // Called on the loop's thread after each look, also one that changed nothing; without an observation when a look has
-  // not come back. Set before Start().
+  // Called on the loop's thread after each look, also one that changed nothing; without an
+  // observation when a look has not come back. Set before Start().
   using OnLook = std::function<void(const Snapshot&, const Observation*)>;
   void SetOnLook(OnLook on_look) { on_look_ = std::move(on_look); }
 

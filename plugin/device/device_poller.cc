@@ -10,7 +10,8 @@
 namespace npu_ipc::device {
 namespace {
 
-// Links are asked for once: when a pair of devices is first there, and again when one has been away.
+// Links are asked for once: when a pair of devices is first there, and again when one has been
+// away.
 void ReadLinks(hal::DeviceManager& manager, const std::vector<hal::Device>& devices,
                LinkTable* links) {
   LinkTable present;
@@ -85,7 +86,8 @@ struct DevicePoller::Shared {
         on_fault(std::move(fault_handler)),
         sharing(sharing_settings) {}
 
-  // Opens the driver and asks for its faults where that is still to be done, then looks. The thread's alone.
+  // Opens the driver and asks for its faults where that is still to be done, then looks. The
+  // thread's alone.
   Observation TakeALook();
   void Subscribe();
 
@@ -103,7 +105,8 @@ struct DevicePoller::Shared {
   std::optional<TimePoint> busy_since;
   std::thread thread;  // the poller's alone
 
-  // The thread's alone. The manager comes last: until it is gone it reports faults, to the members above.
+  // The thread's alone. The manager comes last: until it is gone it reports faults, to the members
+  // above.
   bool subscribed = false;
   LookScope scope = LookScope::kScheduling;  // of the next look
   LinkTable links;

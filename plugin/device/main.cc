@@ -17,7 +17,8 @@ int Fail(const Status& status) {
 }
 
 int Main(int argc, char** argv) {
-  // gRPC starts threads by the number of cores, and each would get a heap of its own, most of which stays unused.
+  // gRPC starts threads by the number of cores, and each would get a heap of its own, most of which
+  // stays unused.
   mallopt(M_ARENA_MAX, 2);
   Settings settings;
   config::Options options = DeclareOptions(&settings);

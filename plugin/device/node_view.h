@@ -16,13 +16,14 @@
 
 namespace npu_ipc::device {
 
-// Belongs to the loop's thread, but for OnAllocate(). The daemon does its work without it: where it cannot serve, it
-// says so once and tries again.
+// Belongs to the loop's thread, but for OnAllocate(). The daemon does its work without it: where it
+// cannot serve, it says so once and tries again.
 class NodeView {
  public:
   using ResourceName = std::function<const std::string&(hal::ChipFamily)>;
 
-  // Serves at `socket` from the first look on; nowhere when that is off. What is referred to must outlive it.
+  // Serves at `socket` from the first look on; nowhere when that is off. What is referred to must
+  // outlive it.
   NodeView(EventLoop& loop, std::string socket, ResourceName resource_name,
            const kubelet::AllocationTracker& allocations);
   ~NodeView();
@@ -33,7 +34,8 @@ class NodeView {
   void OnLook(const Snapshot& snapshot, const Observation* observation,
               const kubelet::KubeletSession& session);
 
-  // Why no device is offered to containers, whatever its own health; ok: nothing is in the way. From the next look on.
+  // Why no device is offered to containers, whatever its own health; ok: nothing is in the way.
+  // From the next look on.
   void HoldBack(const Status& reason) { held_back_ = reason; }
 
   // Any thread; returns at once.

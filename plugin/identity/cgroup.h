@@ -36,10 +36,11 @@ inline constexpr size_t kMaxCgroupBytes = 64 << 10;
 //
 // Component names are those of the kubelet's two cgroup drivers (kubernetes: pkg/kubelet/cm/
 // cgroup_manager_linux.go, pod_container_manager_linux.go, qos_container_manager_linux.go) and of
-// the runtimes: an id, or with the systemd driver "<prefix>-<id>.scope" (runc: libcontainer/cgroups/
-// systemd/common.go). The prefixes: cri-containerd (containerd: internal/cri/server/podsandbox/
-// helpers_linux.go), crio (cri-o: internal/config/cgmgr/cgmgr_linux.go; with cgroupfs too), docker
-// (moby: daemon/oci_linux.go), isulad (iSulad: src/daemon/common/cgroup/cgroup.c).
+// the runtimes: an id, or with the systemd driver "<prefix>-<id>.scope" (runc:
+// libcontainer/cgroups/ systemd/common.go). The prefixes: cri-containerd (containerd:
+// internal/cri/server/podsandbox/ helpers_linux.go), crio (cri-o:
+// internal/config/cgmgr/cgmgr_linux.go; with cgroupfs too), docker (moby: daemon/oci_linux.go),
+// isulad (iSulad: src/daemon/common/cgroup/cgroup.c).
 //
 // kNotFound when no hierarchy names a container of a pod; kPermissionDenied when two hierarchies
 // name different ones; kInvalidArgument when the text is none of the kernel's.

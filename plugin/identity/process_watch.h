@@ -14,8 +14,8 @@ namespace npu_ipc::identity {
 // by looking once a second. Belongs to the loop's thread.
 class ProcessWatch {
  public:
-  // Calls `ended` once, on the loop, unless this is destroyed before; it may be destroyed within the
-  // call. `loop` must outlive it. Any error says that the process cannot be watched.
+  // Calls `ended` once, on the loop, unless this is destroyed before; it may be destroyed within
+  // the call. `loop` must outlive it. Any error says that the process cannot be watched.
   static Result<std::unique_ptr<ProcessWatch>> Start(EventLoop& loop, PeerProcess process,
                                                      std::function<void()> ended);
   ~ProcessWatch();

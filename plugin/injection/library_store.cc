@@ -87,7 +87,8 @@ std::string ContentName(const LibraryFiles& files) {
 Status WriteLibraries(const std::string& directory, const LibraryFiles& files) {
   for (const auto& [name, file] : files) {
     const std::string path = directory + "/" + name;
-    if (!file.is_link) {  // readable and mappable by whoever runs in a container; writable by nobody
+    // Readable and mappable by whoever runs in a container; writable by nobody.
+    if (!file.is_link) {
       if (Status status = WriteNewFile(path, file.content, 0555); !status.ok()) return status;
     } else if (::symlink(file.content.c_str(), path.c_str()) != 0) {
       return PosixError(errno, "symlink " + path);
@@ -138,8 +139,8 @@ Result<std::string> MakeIncoming(const std::string& store) {
 }
 
 // Puts the whole directory `incoming` in the place of the damaged one at `path`, which goes on
-// existing under another name. Pods name the path and may be started at any moment, so there is none
-// at which nothing is there, where the file system can exchange two names.
+// existing under another name. Pods name the path and may be started at any moment, so there is
+// none at which nothing is there, where the file system can exchange two names.
 Status ReplaceDamaged(const std::string& incoming, const std::string& path) {
   std::string aside = path + std::string(kDamaged) + "XXXXXX";
   if (::mkdtemp(aside.data()) == nullptr) return PosixError(errno, "make directory " + aside);
@@ -166,7 +167,8 @@ Status Install(const LibraryFiles& files, const std::string& store, const std::s
   return SyncDirectory(store);
 }
 
-// The version that a directory of the store holds, whole or damaged; "" for what is not the store's.
+// The version that a directory of the store holds, whole or damaged; "" for what is not the
+// store's.
 std::string_view VersionOf(std::string_view name) {
   const std::string_view version = name.substr(0, kDigitsInName);
   const std::string_view rest = name.substr(version.size());
@@ -181,7 +183,8 @@ bool UsedWithin(const std::string& path, std::chrono::seconds period) {
   return ::time(nullptr) - status.st_mtime < period.count();
 }
 
-// Under another name first: what is left of a removal that was cut short is not taken for a version.
+// Under another name first: what is left of a removal that was cut short is not taken for a
+// version.
 Status RemoveVersion(const std::string& store, const std::string& path) {
   const Result<std::string> removed = MakeIncoming(store);
   if (!removed.ok()) return removed.status();

@@ -61,15 +61,15 @@ struct AllocationRules {
 };
 
 // Pure logic: no threads, no sockets. Safe for concurrent use; no call waits for anything. What is
-// allocated is only noted, as the kubelet waits for it: it is whoever asks for a snapshot that makes
-// one.
+// allocated is only noted, as the kubelet waits for it: it is whoever asks for a snapshot that
+// makes one.
 //
 //  * The kubelet's word is final on what a named container holds.
 //  * What was allocated is unnamed until a container is listed with all of its devices that was not
 //    listed with them before. Where none comes (the admission failed, or the pod has the name of
 //    the one before it), it is dropped by the rules above.
-//  * A named container that is listed no more is dropped by the rules above, or at once when another
-//    pod holds one of its devices: the kubelet gives no device away that is in use.
+//  * A named container that is listed no more is dropped by the rules above, or at once when
+//    another pod holds one of its devices: the kubelet gives no device away that is in use.
 //  * An answer that failed says nothing, and starts the count of the rules anew: the kubelet may be
 //    restarting.
 class AllocationTracker {

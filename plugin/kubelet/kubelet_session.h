@@ -21,7 +21,8 @@ class KubeletSession {
   KubeletSession(const KubeletSession&) = delete;
   KubeletSession& operator=(const KubeletSession&) = delete;
 
-  // Serves the resource from now on. Errors are DevicePlugin::Start's; kAlreadyExists also where it was added before.
+  // Serves the resource from now on. Errors are DevicePlugin::Start's; kAlreadyExists also where it
+  // was added before.
   Status Add(std::shared_ptr<const Resource> resource);
   // There is no resource to come soon.
   void CloseUnusedConnection() { connection_.reset(); }

@@ -22,8 +22,8 @@ struct PodResourcesSettings {
   Duration timeout = std::chrono::seconds(10);
 };
 
-// Keeps a tracker told from Start() on until it is destroyed, which ends a call under way at once. A
-// kubelet that does not answer is asked again after unsettled_interval, then twice that, up to
+// Keeps a tracker told from Start() on until it is destroyed, which ends a call under way at once.
+// A kubelet that does not answer is asked again after unsettled_interval, then twice that, up to
 // interval.
 class PodResourcesWatch {
  public:
@@ -36,8 +36,8 @@ class PodResourcesWatch {
   // Asks at once, on a thread of its own. Once; not on several threads.
   void Start();
 
-  // Something was allocated: does not wait for the interval's end. Any thread; returns at once; also
-  // before Start().
+  // Something was allocated: does not wait for the interval's end. Any thread; returns at once;
+  // also before Start().
   void AskSoon();
 
   // Instead of settings.interval, from the next answer on. Any thread; returns at once.

@@ -53,8 +53,9 @@ KubeletConnection::KubeletConnection(std::unique_ptr<Channel> channel)
 
 KubeletConnection::~KubeletConnection() = default;
 
-// All of it is freed by the Registration's owner, after the callback: where a thread of gRPC's frees the last channel,
-// that thread would have to end itself (gRPC 1.51: CallbackAlternativeCQ::Unref joins its threads).
+// All of it is freed by the Registration's owner, after the callback: where a thread of gRPC's
+// frees the last channel, that thread would have to end itself (gRPC 1.51:
+// CallbackAlternativeCQ::Unref joins its threads).
 struct Registration::Call {
   RegistrationRequest request;
   std::function<void(Status)> done;  // guarded by mutex; empty when nobody wants to know any more

@@ -16,8 +16,8 @@ struct RegistrationRequest {
   std::string resource_name;
 };
 
-// A connection to the kubelet that is made ahead of the call that needs it, while there is nothing to
-// register yet: gRPC takes longer to start than the call does.
+// A connection to the kubelet that is made ahead of the call that needs it, while there is nothing
+// to register yet: gRPC takes longer to start than the call does.
 class KubeletConnection {
  public:
   // Begins to connect, and returns at once. A connection that fails is no error before it is used.

@@ -22,15 +22,15 @@ struct ApiDirectoryOptions {
 };
 
 // Lists the pods of one node and watches them from there, on a thread of its own, which hands what
-// it has read over to the loop's in batches: the table is the loop's alone, and one changed pod costs
-// one pod. A pod that makes no sense is logged and not there; it is in nobody's way.
+// it has read over to the loop's in batches: the table is the loop's alone, and one changed pod
+// costs one pod. A pod that makes no sense is logged and not there; it is in nobody's way.
 //
-// While the API server is away the pods stay as they were last known; state() says what is wrong and
-// the watcher goes on trying. Nothing is ever polled, so that Refresh() has nothing to do.
+// While the API server is away the pods stay as they were last known; state() says what is wrong
+// and the watcher goes on trying. Nothing is ever polled, so that Refresh() has nothing to do.
 //
-// With a state directory it begins with the pods that an earlier process knew last (checkpoint.h), and
-// state().synced is false until the API server has been heard: then they are told as changed where they
-// differ, and those that are gone as well.
+// With a state directory it begins with the pods that an earlier process knew last (checkpoint.h),
+// and state().synced is false until the API server has been heard: then they are told as changed
+// where they differ, and those that are gone as well.
 class ApiPodDirectory final : public PodDirectory {
  public:
   // Starts at once, and returns before anything has been read. `loop` must outlive the directory.

@@ -33,9 +33,9 @@ class PodCheckpoint {
   PodCheckpoint(const PodCheckpoint&) = delete;
   PodCheckpoint& operator=(const PodCheckpoint&) = delete;
 
-  // What an earlier process knew last; nothing where there is no file. One that is not to be trusted
-  // or not whole (StateFile::Read()), or is another node's, is logged and ignored. Before the first
-  // Save().
+  // What an earlier process knew last; nothing where there is no file. One that is not to be
+  // trusted or not whole (StateFile::Read()), or is another node's, is logged and ignored. Before
+  // the first Save().
   std::vector<Pod> Load() const;
 
   // Returns at once; a thread of its own writes. Of several that wait the last is written.

@@ -17,8 +17,8 @@ struct DirectoryState {
   std::string problem;  // why it is not ready, or what is wrong with the source since
   size_t pods = 0;
   // The source has been read at least once since this process started. Before that the pods, if
-  // any, are what an earlier process knew, and may have changed: good to give back what that process
-  // had granted, and for nothing else.
+  // any, are what an earlier process knew, and may have changed: good to give back what that
+  // process had granted, and for nothing else.
   bool synced = false;
 };
 

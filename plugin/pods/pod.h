@@ -45,8 +45,8 @@ std::string CgroupUid(const Pod& pod);
 // The name of the container `id`, empty where the pod's status does not have it (yet).
 std::string ContainerName(const Pod& pod, std::string_view id);
 
-// One pod of the Kubernetes API; its `kind` is not looked at. kInvalidArgument names the field, from
-// `where` on, that is missing or of a wrong type. Never throws.
+// One pod of the Kubernetes API; its `kind` is not looked at. kInvalidArgument names the field,
+// from `where` on, that is missing or of a wrong type. Never throws.
 Result<Pod> ReadPod(const nlohmann::json& object, const std::string& where);
 
 // Parses what `kubectl get pods -o json` prints: a List (or PodList) of pods, or one Pod.

@@ -69,11 +69,11 @@ struct SharePolicy {
 
 // Reads, of a pod's annotations (each may have spaces around its parts):
 //
-//   npu-ipc.io/group             [namespace/]name[:role], ... (up to 32). A role is exporter, importer
-//                                or both, which is the default. $(labels['KEY']) in the name stands
-//                                for the value of that label of the pod
-//   npu-ipc.io/allow-namespaces  namespace[:role], ... (up to 64), importer by default: whose pods may
-//                                join those groups of the pod's that are of its own namespace
+//   npu-ipc.io/group             [namespace/]name[:role], ... (up to 32). A role is exporter,
+//                                importer or both, which is the default. $(labels['KEY']) in the
+//                                name stands for the value of that label of the pod
+//   npu-ipc.io/allow-namespaces  namespace[:role], ... (up to 64), importer by default: whose pods
+//                                may join those groups of the pod's that are of its own namespace
 //   npu-ipc.io/max-bytes         a Kubernetes quantity of whole bytes, 16Gi; 0: it exports nothing
 //   npu-ipc.io/revoke            notify (default) or rotate
 //   npu-ipc.io/inject            library (default) or preload
@@ -81,8 +81,8 @@ struct SharePolicy {
 // Pure; safe for concurrent use. Nothing that is wrong becomes a default, and a label's value never
 // becomes more than a part of a name. kNotFound: no group is asked for; kInvalidArgument: an
 // annotation has a value that is not accepted, or there is none of that name. Each message names
-// the pod, the annotation and what is accepted; what it quotes of a value is printable ASCII, and cut
-// where it is long.
+// the pod, the annotation and what is accepted; what it quotes of a value is printable ASCII, and
+// cut where it is long.
 Result<SharePolicy> ParsePolicy(const Pod& pod);
 
 // The group that a program of a pod of `pod_namespace` means by `text`: "name", of its own

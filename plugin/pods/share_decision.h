@@ -49,15 +49,15 @@ std::optional<ShareRefusal> CheckMember(const GroupId& group, const PodSide& pod
                                         ShareAction action, const ClusterPolicy& cluster);
 
 // Whether `owner`, a pod of the group's namespace, lets pods of the namespace of `guest` into
-// `group` as that. A guest must not export before one pod on the node does: it would take names away
-// from the group's own. REQUIRES: owner.pod is of group.owner, and guest is not.
+// `group` as that. A guest must not export before one pod on the node does: it would take names
+// away from the group's own. REQUIRES: owner.pod is of group.owner, and guest is not.
 std::optional<ShareRefusal> CheckLeave(const GroupId& group, const PodSide& owner, const Pod& guest,
                                        ShareAction action);
 
 // Whether `importer` may map what `exporter` shares in `group`. Both are members in a role that
-// allows it, the cluster policy is not against it, and where they are of two namespaces, one of them
-// is the group's own and its pod allows the other's namespace in that role. So two pods of namespace
-// B never share through a group of A.
+// allows it, the cluster policy is not against it, and where they are of two namespaces, one of
+// them is the group's own and its pod allows the other's namespace in that role. So two pods of
+// namespace B never share through a group of A.
 std::optional<ShareRefusal> CheckShare(const GroupId& group, const PodSide& exporter,
                                        const PodSide& importer, const ClusterPolicy& cluster);
 

@@ -66,8 +66,8 @@ void WriteOurPattern(const npu_ipc_mapping_info& mapping) {
   }
 }
 
-// A real importer goes on working and looks at its events now and then; this one only waits. A broker
-// that is restarted costs it nothing: what it has mapped stays.
+// A real importer goes on working and looks at its events now and then; this one only waits. A
+// broker that is restarted costs it nothing: what it has mapped stays.
 void WaitUntilItHasToGo(npu_ipc_client* client, const Arguments& arguments) {
   for (;;) {
     npu_ipc_event event = {};

@@ -23,13 +23,13 @@
  * its current context (aclrtSetDevice or aclrtSetCurrentContext). Whitelisting, and renewing a key
  * that somebody lost the right to, run on the library's one thread, with the context that publish
  * captured.
- *  8. The vendor's library must be loaded by the program itself, in whatever way: this one never loads
- * it.
- *  9. A broker that is restarted costs nothing: mappings go on, and the library's thread connects again
- * in the background (EVENT_DISCONNECTED, EVENT_RECONNECTED) and tells it what this process shares.
- * Regions stay published under their names and generations. One is lost (EVENT_REGION_LOST) only where
- * somebody else has taken its name meanwhile, where this pod may not share it any more, or where the
- * broker is older than this library. Calls that are under way go on when it is back.
+ *  8. The vendor's library must be loaded by the program itself, in whatever way: this one never
+ * loads it.
+ *  9. A broker that is restarted costs nothing: mappings go on, and the library's thread connects
+ * again in the background (EVENT_DISCONNECTED, EVENT_RECONNECTED) and tells it what this process
+ * shares. Regions stay published under their names and generations. One is lost (EVENT_REGION_LOST)
+ * only where somebody else has taken its name meanwhile, where this pod may not share it any more,
+ * or where the broker is older than this library. Calls that are under way go on when it is back.
  */
 #ifndef NPU_IPC_H_
 #define NPU_IPC_H_
@@ -129,10 +129,10 @@ typedef struct npu_ipc_open_options {
  * VERSION_MISMATCH, LIMIT. */
 NPU_IPC_API npu_ipc_status npu_ipc_open(const npu_ipc_open_options* options,
                                         npu_ipc_client** client) NPU_IPC_NOEXCEPT;
-/* Ends the client, and every region, mapping and subscription object of it. Its published regions are withdrawn
- * without waiting for importers, and mappings that were not detached stay mapped until the process
- * ends: detach and withdraw first. Waits for the library's thread to end, at most the open timeout.
- * NULL is ignored. */
+/* Ends the client, and every region, mapping and subscription object of it. Its published regions
+ * are withdrawn without waiting for importers, and mappings that were not detached stay mapped
+ * until the process ends: detach and withdraw first. Waits for the library's thread to end, at most
+ * the open timeout. NULL is ignored. */
 NPU_IPC_API void npu_ipc_close(npu_ipc_client* client) NPU_IPC_NOEXCEPT;
 
 typedef struct npu_ipc_identity {
@@ -162,10 +162,10 @@ typedef struct npu_ipc_publish_options {
  * allocation: a device pointer as aclrtMalloc gave it, aligned to a page table entry (2 MiB with
  * HUGE_FIRST, else 4 KiB); every importer can reach all of it, not only the view. One key is made
  * for an allocation, however many names it has. The memory must stay allocated until withdraw
- * returns, and the calling thread's context, with which importers are let in: destroying it ends the
- * region (EVENT_REGION_LOST). Waits at most the open timeout. NAME_TAKEN, ROLE_DENIED, NOT_IN_GROUP,
- * LIMIT, NO_BROKER, TIMED_OUT, VENDOR_ERROR, NO_VENDOR_LIBRARY, INVALID_ARGUMENT (also where the
- * allocation is published already with another size). */
+ * returns, and the calling thread's context, with which importers are let in: destroying it ends
+ * the region (EVENT_REGION_LOST). Waits at most the open timeout. NAME_TAKEN, ROLE_DENIED,
+ * NOT_IN_GROUP, LIMIT, NO_BROKER, TIMED_OUT, VENDOR_ERROR, NO_VENDOR_LIBRARY, INVALID_ARGUMENT
+ * (also where the allocation is published already with another size). */
 NPU_IPC_API npu_ipc_status npu_ipc_publish(npu_ipc_client* client, const char* name, void* dev_ptr,
                                            size_t bytes, const npu_ipc_publish_options* options,
                                            npu_ipc_region** region) NPU_IPC_NOEXCEPT;
@@ -179,16 +179,16 @@ typedef struct npu_ipc_region_info {
 NPU_IPC_API npu_ipc_status npu_ipc_region_get_info(npu_ipc_region* region,
                                                    npu_ipc_region_info* info) NPU_IPC_NOEXCEPT;
 
-/* Takes the region back: importers are told, the call waits up to `drain_ms` for them to detach (and
- * at most the open timeout longer for the broker's answer), then closes the export and frees
+/* Takes the region back: importers are told, the call waits up to `drain_ms` for them to detach
+ * (and at most the open timeout longer for the broker's answer), then closes the export and frees
  * `region`. Where the allocation has other names, only this name ends. The region is kept, and
  * withdraw may be called again, on
  *   STILL_HELD: importers had not detached; the last error names them;
  *   DISCONNECTED, TIMED_OUT: the broker is away or does not know the region, or does not answer;
  *   VENDOR_ERROR with vendor code 107002: the calling thread has no context.
- * With `force` non-zero the first two close the export all the same: the driver then pulls the pages
- * away and the importers' next access fails on the device. Any other VENDOR_ERROR: the vendor's close
- * failed; `region` is freed. */
+ * With `force` non-zero the first two close the export all the same: the driver then pulls the
+ * pages away and the importers' next access fails on the device. Any other VENDOR_ERROR: the
+ * vendor's close failed; `region` is freed. */
 NPU_IPC_API npu_ipc_status npu_ipc_withdraw(npu_ipc_region* region, uint32_t drain_ms,
                                             int force) NPU_IPC_NOEXCEPT;
 
@@ -234,8 +234,9 @@ NPU_IPC_API npu_ipc_status npu_ipc_mapping_get_info(npu_ipc_mapping* mapping,
                                                     npu_ipc_mapping_info* info) NPU_IPC_NOEXCEPT;
 
 /* Closes the mapping and frees `mapping`: no copy or kernel may use the pointer any more. The
- * library never does this by itself, and it needs no broker. VENDOR_ERROR: the vendor's close failed;
- * `mapping` is freed all the same, but for vendor code 107002: the calling thread has no context. */
+ * library never does this by itself, and it needs no broker. VENDOR_ERROR: the vendor's close
+ * failed; `mapping` is freed all the same, but for vendor code 107002: the calling thread has no
+ * context. */
 NPU_IPC_API npu_ipc_status npu_ipc_detach(npu_ipc_mapping* mapping) NPU_IPC_NOEXCEPT;
 
 typedef enum npu_ipc_event_type {
@@ -280,10 +281,11 @@ typedef struct npu_ipc_list_options {
   const char* after;  /* NULL: from the first */
 } npu_ipc_list_options;
 
-/* The first region of the group, in the order of the bytes of names, whose name begins with `prefix`
- * and comes after `after`: call it again with `after` the name that came, until NOT_FOUND. Regions
- * that come or go meanwhile may be missed; npu_ipc_subscribe misses none. `options` may be NULL. Waits at most
- * the open timeout. NOT_FOUND, NOT_IN_GROUP, UNSUPPORTED (an older broker), NO_BROKER, TIMED_OUT. */
+/* The first region of the group, in the order of the bytes of names, whose name begins with
+ * `prefix` and comes after `after`: call it again with `after` the name that came, until NOT_FOUND.
+ * Regions that come or go meanwhile may be missed; npu_ipc_subscribe misses none. `options` may be
+ * NULL. Waits at most the open timeout. NOT_FOUND, NOT_IN_GROUP, UNSUPPORTED (an older broker),
+ * NO_BROKER, TIMED_OUT. */
 NPU_IPC_API npu_ipc_status npu_ipc_list(npu_ipc_client* client, const npu_ipc_list_options* options,
                                         npu_ipc_region_description* region) NPU_IPC_NOEXCEPT;
 
@@ -298,9 +300,9 @@ typedef struct npu_ipc_subscribe_options {
 } npu_ipc_subscribe_options;
 
 /* Subscribes to the names of a group that begin with `prefix`: those that are there and those that
- * come. `options` may be NULL. The subscription outlives a restart of the broker. Waits at most the open
- * timeout. NOT_IN_GROUP, ROLE_DENIED, LIMIT, UNSUPPORTED (an older broker), NO_BROKER, TIMED_OUT; with
- * admit_ahead VENDOR_ERROR and NO_VENDOR_LIBRARY. */
+ * come. `options` may be NULL. The subscription outlives a restart of the broker. Waits at most the
+ * open timeout. NOT_IN_GROUP, ROLE_DENIED, LIMIT, UNSUPPORTED (an older broker), NO_BROKER,
+ * TIMED_OUT; with admit_ahead VENDOR_ERROR and NO_VENDOR_LIBRARY. */
 NPU_IPC_API npu_ipc_status npu_ipc_subscribe(npu_ipc_client* client,
                                              const npu_ipc_subscribe_options* options,
                                              npu_ipc_subscription** subscription) NPU_IPC_NOEXCEPT;
@@ -314,8 +316,9 @@ typedef enum npu_ipc_change {
 } npu_ipc_change;
 
 /* The next change; waits up to `timeout_ms`, NO_EVENT when none came. Of one name only the latest
- * state waits: GONE may be told of a name that was never PUBLISHED, and a name that went and came back
- * is PUBLISHED twice. EVENT_SUBSCRIPTION, and with it npu_ipc_event_fd, tells that something waits. */
+ * state waits: GONE may be told of a name that was never PUBLISHED, and a name that went and came
+ * back is PUBLISHED twice. EVENT_SUBSCRIPTION, and with it npu_ipc_event_fd, tells that something
+ * waits. */
 NPU_IPC_API npu_ipc_status npu_ipc_subscription_next(
     npu_ipc_subscription* subscription, uint32_t timeout_ms, npu_ipc_change* change,
     npu_ipc_region_description* region) NPU_IPC_NOEXCEPT;
@@ -323,8 +326,8 @@ NPU_IPC_API npu_ipc_status npu_ipc_subscription_next(
 /* Ends and frees the subscription. What was admitted ahead stays on the driver's lists. */
 NPU_IPC_API npu_ipc_status npu_ipc_unsubscribe(npu_ipc_subscription* subscription) NPU_IPC_NOEXCEPT;
 
-/* The next event of this client, oldest first; waits up to `timeout_ms`. NO_EVENT when none came. Of
- * one mapping or region only the latest event waits, and none once it has ended. */
+/* The next event of this client, oldest first; waits up to `timeout_ms`. NO_EVENT when none came.
+ * Of one mapping or region only the latest event waits, and none once it has ended. */
 NPU_IPC_API npu_ipc_status npu_ipc_next_event(npu_ipc_client* client, uint32_t timeout_ms,
                                               npu_ipc_event* event) NPU_IPC_NOEXCEPT;
 /* A descriptor that is readable while an event waits, for poll(2); the client's: do not read or

@@ -6,11 +6,12 @@
 //
 // Rules
 //  1. Every message starts with a MessageHeader, and that with the version: the major one of both
-//     ends, and the minor one that brought the message's type. A broker refuses a message newer than
-//     itself (Refused, kVersionMismatch); a library skips types that it does
+//     ends, and the minor one that brought the message's type. A broker refuses a message newer
+//     than itself (Refused, kVersionMismatch); a library skips types that it does
 //     not know. Minor versions add message types, or use a `reserved` field that was zero. Hello,
-//     Welcome and Refused say what minor version their sender speaks (`speaks_minor`): neither sends the other
-//     what it does not know. A broker serves every older minor version of its major.
+//     Welcome and Refused say what minor version their sender speaks (`speaks_minor`): neither
+//     sends the other what it does not know. A broker serves every older minor version of its
+//     major.
 //  2. `bytes` is the size of the whole message and equals what the packet holds.
 //  3. A request carries a `request_id` of its sender's; the answer repeats it. Unasked messages
 //  have 0.
@@ -19,8 +20,8 @@
 //  5. Nothing that a client sends is believed: who it is comes from the socket, not from a message.
 //     `claimed_` fields are shown to people and checked where something can check them.
 //     A pod whose annotation allows nothing (any more) is refused at its Hello. Where the library
-//     speaks 1.1 the connection stays all the same, so that what the process holds from before can be
-//     reclaimed: it is known then, and revoked.
+//     speaks 1.1 the connection stays all the same, so that what the process holds from before can
+//     be reclaimed: it is known then, and revoked.
 //  6. A malformed message is answered with Refused and ends the connection; other clients notice
 //  nothing.
 #pragma once
@@ -196,8 +197,8 @@ struct Published {
   MessageHeader header;
   uint64_t region_id;  // unique as long as the broker lives
   // Higher each time that the name is published, over restarts of the broker too. In answer to
-  // ReclaimRegion the one that was claimed, or 0: the broker knows the region and its importers, but it
-  // has no name any more and lets nobody in.
+  // ReclaimRegion the one that was claimed, or 0: the broker knows the region and its importers,
+  // but it has no name any more and lets nobody in.
   uint64_t generation;
 };
 static_assert(sizeof(Published) == 40);
@@ -455,8 +456,9 @@ enum class RotateReason : uint32_t {
   kTainted = 3,        // a process that was not meant is on the key's whitelist
 };
 
-// Close the region's key, which pulls its pages from every importer, and export the allocation anew.
-// All names of the allocation get the new key. Answered with Rotated under the same request_id.
+// Close the region's key, which pulls its pages from every importer, and export the allocation
+// anew. All names of the allocation get the new key. Answered with Rotated under the same
+// request_id.
 struct Rotate {
   MessageHeader header;
   uint64_t region_id;
@@ -475,8 +477,8 @@ struct Rotated {
 };
 static_assert(sizeof(Rotated) == 40 + 128);
 
-// One for each name of the allocation; also alone, where a region ends without the exporter's having
-// asked for it: its right was taken back, or a rotation failed.
+// One for each name of the allocation; also alone, where a region ends without the exporter's
+// having asked for it: its right was taken back, or a rotation failed.
 struct Republished {
   MessageHeader header;
   uint64_t region_id;

@@ -3,8 +3,8 @@
 //
 // One lock guards a client's tables; it is held for table operations only. Before the first publish
 // or attach the calling thread talks to the broker itself. From then on the service thread
-// (service_thread.h) reads the socket and callers wait for it on a futex, or a caller reads it in its
-// stead (read_turn.h).
+// (service_thread.h) reads the socket and callers wait for it on a futex, or a caller reads it in
+// its stead (read_turn.h).
 #pragma once
 
 #include <stdint.h>
@@ -80,14 +80,15 @@ class Client {
   }
   // Counts connections that come and go, and answers to what was told over a new one.
   ChangeCount& changed() { return changed_; }
-  // The group that the pod is in, where it is in one alone and `group` is empty: what is meant by an
-  // empty name may be another one later.
+  // The group that the pod is in, where it is in one alone and `group` is empty: what is meant by
+  // an empty name may be another one later.
   void NameGroup(const char* group, char (&named)[wire::kNameBytes]);
 
   // A request id that no answer is awaited for.
   uint64_t NextRequestId() { return next_request_id_.fetch_add(1, std::memory_order_relaxed); }
 
-  // Records what failed, for npu_ipc_last_error, and returns `status`. For the program's calls only.
+  // Records what failed, for npu_ipc_last_error, and returns `status`. For the program's calls
+  // only.
   npu_ipc_status Fail(npu_ipc_status status, const Text& error, int32_t vendor_code = 0);
   void CopyLastError(char* text, size_t bytes);
   int32_t LastVendorCode();

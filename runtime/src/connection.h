@@ -44,7 +44,8 @@ class Connection {
   void Shutdown();
   const Descriptor& descriptor() const { return socket_; }
 
-  // The minor version that the broker speaks, as its Welcome said. Set before the connection is shared.
+  // The minor version that the broker speaks, as its Welcome said. Set before the connection is
+  // shared.
   uint32_t broker_minor() const { return broker_minor_; }
   void set_broker_minor(uint32_t minor) { broker_minor_ = minor; }
 

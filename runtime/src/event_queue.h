@@ -10,7 +10,8 @@
 namespace npu_ipc::runtime {
 
 // What an event can be about. It waits in the queue at most once, with the latest that happened to
-// it, behind what happened before that: so the queue is bounded without losing anything, and allocates nothing.
+// it, behind what happened before that: so the queue is bounded without losing anything, and
+// allocates nothing.
 struct EventSource : ListLink<EventSource> {
   npu_ipc_event_type type = NPU_IPC_EVENT_DISCONNECTED;
   npu_ipc_mapping* mapping = nullptr;

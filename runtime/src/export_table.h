@@ -44,10 +44,10 @@ class ExportTable {
   // The key that it has now; false where it has none.
   bool CopyKey(const Export* exported, char (&key)[hal::acl::kExportKeyBytes]);
 
-  // Takes one name off, and closes the key with the last (`*closed`): the export is freed then. Waits
-  // until `deadline` while another thread renews the key. OK; VENDOR_ERROR with `*code`; TIMED_OUT.
-  // With TIMED_OUT and with hal::acl::kContextNull nothing has changed: call again, on a thread that
-  // has a context.
+  // Takes one name off, and closes the key with the last (`*closed`): the export is freed then.
+  // Waits until `deadline` while another thread renews the key. OK; VENDOR_ERROR with `*code`;
+  // TIMED_OUT. With TIMED_OUT and with hal::acl::kContextNull nothing has changed: call again, on a
+  // thread that has a context.
   npu_ipc_status Release(const hal::acl::IpcTable& vendor, Export* exported, Deadline deadline,
                          bool* closed, hal::acl::Error* code);
 
@@ -61,8 +61,8 @@ class ExportTable {
     kNotClosed,  // nothing has changed
     kNotMade,    // the old key is closed, and there is no new one
   };
-  // Closes the key, which pulls the memory from every importer, and makes another: in this order, as
-  // closing the newer of two keys of one address orphans the older. REQUIRES: reserved by this
+  // Closes the key, which pulls the memory from every importer, and makes another: in this order,
+  // as closing the newer of two keys of one address orphans the older. REQUIRES: reserved by this
   // thread, which has the context of the memory.
   Renewal Renew(const hal::acl::IpcTable& vendor, Export* exported, hal::acl::Error* code);
 

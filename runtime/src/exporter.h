@@ -60,7 +60,8 @@ class Exporter {
 
   // Service thread: lets a process in, and tells the broker.
   void Admit(const wire::Admit& admit, uint64_t connection_id, Deadline deadline);
-  // Service thread: closes the key of a region's allocation and makes another, and tells the broker.
+  // Service thread: closes the key of a region's allocation and makes another, and tells the
+  // broker.
   void Rotate(const wire::Rotate& rotate, uint64_t connection_id, Deadline deadline);
   // Service thread: a region has another generation, or is published no longer.
   void Republished(const wire::Republished& republished, uint64_t connection_id);
@@ -74,8 +75,8 @@ class Exporter {
   void ClaimRefused(uint64_t request_id, uint64_t connection_id);
   // Whether a region that the broker at this connection does not know let importers in from `peer`.
   bool UsesUnknown(uint32_t own, uint32_t peer, uint64_t connection_id);
-  // With the client's lock held: the broker that knew the regions is gone, and this one cannot be told
-  // of them.
+  // With the client's lock held: the broker that knew the regions is gone, and this one cannot be
+  // told of them.
   void LoseAll();
   // Closes every region, without waiting for importers.
   void CloseAll();

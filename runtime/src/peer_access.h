@@ -30,8 +30,8 @@ class PeerAccess {
   // `client` no longer needs the pair. Does nothing when it had not enabled it.
   void Disable(const hal::acl::IpcTable& vendor, uint64_t client, uint32_t own, uint32_t peer);
 
-  // The pair that comes `index`-th of those that `client` uses, by physical ids. False where it uses
-  // no more.
+  // The pair that comes `index`-th of those that `client` uses, by physical ids. False where it
+  // uses no more.
   bool PairAt(uint64_t client, uint64_t index, uint32_t* own, uint32_t* peer);
 
   // `client` no longer needs any pair.

@@ -93,8 +93,9 @@ void ReadTurn::AwaitChange(uint32_t seen) const {
   changed_.WaitWhile(seen, Deadline::After(kLongestParkMilliseconds));
 }
 
-// As the service thread does, until the answer to `request` is there, or `deadline`, or something comes
-// that the service thread has to handle. REQUIRES: the caller has the turn; it has not afterwards.
+// As the service thread does, until the answer to `request` is there, or `deadline`, or something
+// comes that the service thread has to handle. REQUIRES: the caller has the turn; it has not
+// afterwards.
 void Client::ReadUntilDone(Connection* connection, const PendingRequest& request,
                            Deadline deadline) {
   Descriptor wake;

@@ -1,10 +1,10 @@
 // Whose turn it is to read a client's connection.
 //
-// The service thread reads it, as a rule. A caller that has nothing to do but wait for an answer reads it
-// itself, where the service thread only waits for messages: being woken by the broker takes half as long as
-// being woken by a thread that the broker has woken. The service thread then waits for an epoll
-// descriptor that holds the socket, so that a caller takes the socket out of that wait, and puts it
-// back, without waking anybody.
+// The service thread reads it, as a rule. A caller that has nothing to do but wait for an answer
+// reads it itself, where the service thread only waits for messages: being woken by the broker
+// takes half as long as being woken by a thread that the broker has woken. The service thread then
+// waits for an epoll descriptor that holds the socket, so that a caller takes the socket out of
+// that wait, and puts it back, without waking anybody.
 #pragma once
 
 #include <stdint.h>
@@ -24,18 +24,19 @@ class ReadTurn {
   ReadTurn(const ReadTurn&) = delete;
   ReadTurn& operator=(const ReadTurn&) = delete;
 
-  // Service thread: it is going to wait for messages on `connection` (null: for none) and for `wake`.
-  // The descriptor to wait for in the place of the connection's socket; -1 where there is none.
+  // Service thread: it is going to wait for messages on `connection` (null: for none) and for
+  // `wake`. The descriptor to wait for in the place of the connection's socket; -1 where there is
+  // none.
   int ServiceWaits(const Connection* connection, const Descriptor& wake);
   // Service thread, having waited: true when it may read; false while a caller does.
   bool ServiceReads();
 
-  // A caller: true when it is the one who reads `connection` from now on, until GiveBack(). False the
-  // first time, which only makes it possible.
+  // A caller: true when it is the one who reads `connection` from now on, until GiveBack(). False
+  // the first time, which only makes it possible.
   bool Take(const Connection* connection);
   void GiveBack();
-  // A caller that has the turn: a message for the service thread, which handles it before it reads on.
-  // Followed by GiveBack().
+  // A caller that has the turn: a message for the service thread, which handles it before it reads
+  // on. Followed by GiveBack().
   void HandOver(const Message& message, uint64_t connection_id);
   // Service thread: false when there is none from this connection.
   bool PopHandedOver(uint64_t connection_id, Message* message);

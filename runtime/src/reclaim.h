@@ -11,9 +11,9 @@ namespace npu_ipc::runtime {
 class Client;
 
 // Belongs to the service thread. After a connection was lost, what is told over the next one is, in
-// this order: the pairs of devices that are enabled, the regions, the mappings, and that this is all.
-// As much is sent as the socket takes: the thread reads the answers in between, and callers may use
-// the connection all the while.
+// this order: the pairs of devices that are enabled, the regions, the mappings, and that this is
+// all. As much is sent as the socket takes: the thread reads the answers in between, and callers
+// may use the connection all the while.
 class Reclaimer {
  public:
   explicit Reclaimer(Client* client) : client_(client) {}

@@ -10,10 +10,10 @@ namespace npu_ipc::runtime {
 
 class Client;
 
-// Belongs to the service thread, which never waits in it: it polls descriptor() until due(), and calls
-// Step(). Attempts follow each other at a short, jittered distance, so that the broker that comes back
-// has everybody within a second, and not all at once. A caller that connects meanwhile (Client) goes
-// first.
+// Belongs to the service thread, which never waits in it: it polls descriptor() until due(), and
+// calls Step(). Attempts follow each other at a short, jittered distance, so that the broker that
+// comes back has everybody within a second, and not all at once. A caller that connects meanwhile
+// (Client) goes first.
 class Reconnector {
  public:
   explicit Reconnector(Client* client) : client_(client) {}

@@ -39,8 +39,8 @@ class ServiceThread {
   // Waits for something to do. False when the thread is to end.
   bool Wait(Connection* connection);
   void AwaitTurn();
-  // OK with a message that a caller handed over or that is there, TIMED_OUT when there is none, or as
-  // Connection::TryReceive().
+  // OK with a message that a caller handed over or that is there, TIMED_OUT when there is none, or
+  // as Connection::TryReceive().
   npu_ipc_status NextMessage(Connection* connection, uint64_t connection_id, Message* message);
   // Reads all that is there, as far as the queue has room.
   void ReadMessages(Connection* connection, uint64_t connection_id);

@@ -1,5 +1,6 @@
-// A libdcmi of eight healthy 910B that answers by itself: what is left of a start is our own part. The simulator's asks
-// a driver in another process, so each of its calls waits for two processes to be scheduled; the vendor's makes ioctls.
+// A libdcmi of eight healthy 910B that answers by itself: what is left of a start is our own part.
+// The simulator's asks a driver in another process, so each of its calls waits for two processes to
+// be scheduled; the vendor's makes ioctls.
 #include <string.h>
 
 #include "hal/dcmi/dcmi_interface_api.h"

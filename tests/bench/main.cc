@@ -1,4 +1,5 @@
-// npu-ipc-bench: what sharing costs beside doing it by hand, as ratios of one run. JSON on standard output.
+// npu-ipc-bench: what sharing costs beside doing it by hand, as ratios of one run. JSON on standard
+// output.
 #include <unistd.h>
 
 #include <filesystem>
@@ -84,8 +85,8 @@ Result<std::unique_ptr<Container>> StartFlooder(TestNode& node, const PodRecord&
   return started;
 }
 
-// One exporter and one importer in pods of their own, with the simulator's vendor libraries or with ones that do
-// nothing.
+// One exporter and one importer in pods of their own, with the simulator's vendor libraries or with
+// ones that do nothing.
 Result<std::map<std::string, json>> RunParties(TestNode& node, const Settings& settings,
                                                bool vendor_calls_do_nothing,
                                                Flood flood = Flood::kNone) {

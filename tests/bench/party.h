@@ -15,18 +15,19 @@ inline constexpr char kPlainSocket[] = "/plain.sock";
 inline constexpr char kRelayExporterSocket[] = "/relay-exporter.sock";
 inline constexpr char kRelayImporterSocket[] = "/relay-importer.sock";
 
-// Publishes `count` regions "r0" ... and as many "s0" ..., and serves three times `count` other exports the plain way: over a socket of its own in
-// `directory`, as two processes of one pod would do it by hand, and through a relay (relay.h). Until standard
-// input ends.
+// Publishes `count` regions "r0" ... and as many "s0" ..., and serves three times `count` other
+// exports the plain way: over a socket of its own in `directory`, as two processes of one pod would
+// do it by hand, and through a relay (relay.h). Until standard input ends.
 int RunBenchExporter(int count, const std::string& directory);
 
-// Attaches to each region once through npu_ipc, to the "s" ones subscribed to ahead, and imports as many keys the plain
-// way, the plain way whitelisted before, and through the relay, in turn;
-// then copies from its own memory and from the exporter's. Prints a "sample ..." line for each kind.
+// Attaches to each region once through npu_ipc, to the "s" ones subscribed to ahead, and imports as
+// many keys the plain way, the plain way whitelisted before, and through the relay, in turn; then
+// copies from its own memory and from the exporter's. Prints a "sample ..." line for each kind.
 int RunBenchImporter(int count, const std::string& directory);
 
-// Asks the broker as fast as it can over `connections` connections, or with `elsewhere` a process of its own that answers as
-// little, so that the machine is as busy. Prints "ready" when it has begun; until standard input ends.
+// Asks the broker as fast as it can over `connections` connections, or with `elsewhere` a process
+// of its own that answers as little, so that the machine is as busy. Prints "ready" when it has
+// begun; until standard input ends.
 int RunBenchFlooder(int connections, bool elsewhere);
 
 // The plain way: the importer asks, the exporter whitelists and answers with the key.

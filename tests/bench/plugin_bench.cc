@@ -1,5 +1,5 @@
-// npu-ipc-plugin-bench: npu-device-plugin beside Go device plugins and an empty call, as ratios of one run. JSON on
-// standard output.
+// npu-ipc-plugin-bench: npu-device-plugin beside Go device plugins and an empty call, as ratios of
+// one run. JSON on standard output.
 #include <errno.h>
 #include <grpcpp/grpcpp.h>
 #include <sys/mount.h>
@@ -147,8 +147,8 @@ json Row(const std::string& name, double ours, double against, double aim, const
           {std::string("against_") + unit, against}};
 }
 
-// In turn, so that what else the machine does falls on all alike. The first two are ours, with the simulated driver and
-// without.
+// In turn, so that what else the machine does falls on all alike. The first two are ours, with the
+// simulated driver and without.
 Status MeasureStarts(const Settings& settings, FakeKubelet& kubelet, RegistrationTimes& times,
                      const std::vector<Program>& programs, json& rows) {
   std::vector<Samples> starts(programs.size()), resident(programs.size());

@@ -1,5 +1,5 @@
-// npu-ipc-registry-bench: what an attach costs within the broker, with few and with many clients and regions, as ratios
-// of one run. JSON on standard output.
+// npu-ipc-registry-bench: what an attach costs within the broker, with few and with many clients
+// and regions, as ratios of one run. JSON on standard output.
 #include <malloc.h>
 #include <spdlog/sinks/null_sink.h>
 #include <spdlog/spdlog.h>
@@ -69,7 +69,8 @@ class BenchContext final : public ShareContext {
   uint64_t sent_ = 0;
 };
 
-// Clients in pods, each of which publishes as many regions as the others; exporters and importers are the same.
+// Clients in pods, each of which publishes as many regions as the others; exporters and importers
+// are the same.
 class Node {
  public:
   Node(size_t pods, size_t clients, size_t regions) : regions_(regions) {

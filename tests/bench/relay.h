@@ -10,11 +10,12 @@
 
 namespace npu_ipc {
 
-// Passes each packet of one connection on to another, as it is, on a thread of its own: waits for both with one
-// call, as whoever serves many must, and does nothing else.
+// Passes each packet of one connection on to another, as it is, on a thread of its own: waits for
+// both with one call, as whoever serves many must, and does nothing else.
 class Relay {
  public:
-  // Listens at `exporter_path` and `importer_path`; serves the first connection of each. Ends with either.
+  // Listens at `exporter_path` and `importer_path`; serves the first connection of each. Ends with
+  // either.
   static Result<std::unique_ptr<Relay>> Start(const std::string& exporter_path,
                                               const std::string& importer_path);
   ~Relay();

@@ -1,4 +1,5 @@
-// npu-ipc-return-bench: how long after a broker's return every client is back. JSON on standard output.
+// npu-ipc-return-bench: how long after a broker's return every client is back. JSON on standard
+// output.
 #include <httplib.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -47,8 +48,8 @@ npu_ipc_client* OpenClient() {
   return client;
 }
 
-// A process in a pod: publishes a region a client, waits for a line, attaches to as many of the next
-// pod, and holds them until its input ends.
+// A process in a pod: publishes a region a client, waits for a line, attaches to as many of the
+// next pod, and holds them until its input ends.
 int Hold(const Settings& settings, int pod) {
   Check(aclInit(nullptr), "aclInit");
   Check(aclrtSetDevice(0), "aclrtSetDevice");

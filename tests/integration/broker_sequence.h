@@ -11,8 +11,9 @@ namespace npu_ipc {
 // Runs a broker; each one that is killed is followed by the next at once. Used by one thread.
 class BrokerSequence {
  public:
-  // `command` is the broker's. The first brokers kill themselves (kill_after.cc) after as many packets
-  // as `kill_after` has for them; the one after these runs on. Their logs are added to `log_file`.
+  // `command` is the broker's. The first brokers kill themselves (kill_after.cc) after as many
+  // packets as `kill_after` has for them; the one after these runs on. Their logs are added to
+  // `log_file`.
   BrokerSequence(std::vector<std::string> command, std::vector<int> kill_after,
                  std::string log_file);
   // Kills the last one.

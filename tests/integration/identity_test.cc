@@ -83,7 +83,8 @@ TEST_F(Identity, OfAContainerThatSharesItsPodsProcessesIsItsOwn) {
   EXPECT_THAT(second.Do("read shard"), IsPattern(100));
 }
 
-// hostUsers: false. Its root is nobody to device nodes of mode 0660, which is what the driver makes.
+// hostUsers: false. Its root is nobody to device nodes of mode 0660, which is what the driver
+// makes.
 TEST_F(Identity, OfAPodInAUserNamespaceIsThatPods) {
   RemoteParty importer = Run(NewPod("importer", "weights:importer"), 1, {.user = true});
   const Result<std::string> mapping =

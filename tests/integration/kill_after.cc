@@ -1,6 +1,6 @@
 // Loaded into a broker (LD_PRELOAD): ends it as kill -9 does, as soon as it has received or sent as
-// many packets of its clients as $NPU_IPC_TEST_KILL_AFTER says. What it received last it has not looked
-// at; what it sent last it has not followed up.
+// many packets of its clients as $NPU_IPC_TEST_KILL_AFTER says. What it received last it has not
+// looked at; what it sent last it has not followed up.
 #include <dlfcn.h>
 #include <signal.h>
 #include <stdlib.h>

@@ -58,7 +58,8 @@ class NodeTest : public testing::Test {
 
   // Of the regions that the driver has: its audit files are named by them.
   std::vector<std::string> ExportedKeys();
-  // Without those that are closed, which the driver keeps until their importers have closed them too.
+  // Without those that are closed, which the driver keeps until their importers have closed them
+  // too.
   std::vector<std::string> LiveKeys();
   // What it says of one; empty once it is gone.
   std::string AuditFile(const std::string& key);

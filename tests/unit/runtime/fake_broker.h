@@ -1,5 +1,5 @@
-// A broker that does as a test says: one listening socket in a directory of its own, messages sent and
-// received by hand from the test's thread.
+// A broker that does as a test says: one listening socket in a directory of its own, messages sent
+// and received by hand from the test's thread.
 #pragma once
 
 #include <gtest/gtest.h>

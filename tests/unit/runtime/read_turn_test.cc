@@ -1,4 +1,5 @@
-// A caller reads the answer that it waits for itself, and nothing else that comes meanwhile is lost.
+// A caller reads the answer that it waits for itself, and nothing else that comes meanwhile is
+// lost.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/epoll.h>

@@ -1,4 +1,5 @@
-// A rolling upgrade: processes whose library speaks protocol 1.0, as it was released, and this broker.
+// A rolling upgrade: processes whose library speaks protocol 1.0, as it was released, and this
+// broker.
 #include <signal.h>
 #include <string.h>
 

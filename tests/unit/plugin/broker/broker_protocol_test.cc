@@ -86,9 +86,9 @@ TEST_F(BrokerProtocolTest, HelloComesFirstAndOnce) {
   ExpectBystanderServed();
 }
 
-TEST_F(BrokerProtocolTest, AListIsNotSupportedYet) {
+TEST_F(BrokerProtocolTest, AGroupWithoutRegionsHasNothingToList) {
   Send(*bystander_, NewMessage<wire::List>(MessageType::kList, 9));
-  EXPECT_EQ(ReceiveRefused(*bystander_).status, Status::kUnsupported);
+  EXPECT_EQ(Receive<wire::Listed>(*bystander_, MessageType::kListed).found, 0U);
   ExpectBystanderServed();
 }
 

@@ -278,7 +278,8 @@ void ClientProcess::Flood(const void* packet, size_t bytes, uint32_t count) {
   Command(kFlood, body.data(), body.size());
 }
 
-// The result of the last command of that kind; REQUIRES: no packet from the broker can be under way.
+// The result of the last command of that kind; REQUIRES: no packet from the broker can be under
+// way.
 bool ClientProcess::Done(char command) {
   for (;;) {
     char report[2] = {};

@@ -41,8 +41,8 @@ class ClientProcess {
   std::vector<char> Receive();
 
   // A child that holds the connection too, in new namespaces of these kinds (CLONE_NEW...). Only
-  // one of the two should be listened to: a message goes to one of them. Not from a child that has a
-  // PID namespace of its own: its children's pids are not ours.
+  // one of the two should be listened to: a message goes to one of them. Not from a child that has
+  // a PID namespace of its own: its children's pids are not ours.
   std::unique_ptr<ClientProcess> Fork(int namespaces = 0);
   // The connection, also for this process. Empty where there is none.
   UniqueFd Socket();

@@ -99,8 +99,8 @@ class FakeShareContext final : public ShareContext {
   device_view::NodeState node;
   std::set<ClientId> dead;
   std::map<pid_t, uint64_t> processes;  // start times of those that live, by pid
-  std::set<ClientId> full;     // no room in its socket
-  std::set<ClientId> dropped;  // for being slow
+  std::set<ClientId> full;              // no room in its socket
+  std::set<ClientId> dropped;           // for being slow
   std::set<ClientId> no_export;
   std::set<ClientId> no_import;
   std::set<ClientId> forgotten;

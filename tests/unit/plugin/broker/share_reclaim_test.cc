@@ -1,4 +1,5 @@
-// Processes that say what they hold already: to a broker that was restarted, or after a lost connection.
+// Processes that say what they hold already: to a broker that was restarted, or after a lost
+// connection.
 #include "gmock/gmock.h"
 #include "tests/unit/plugin/broker/share_harness.h"
 

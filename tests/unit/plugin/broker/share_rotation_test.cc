@@ -14,7 +14,8 @@ using wire::RotateReason;
 using wire::Status;
 using wire::WithdrawReason;
 
-// An exporter that wants `revoke: rotate`, one importer that will lose its right and one that keeps it.
+// An exporter that wants `revoke: rotate`, one importer that will lose its right and one that keeps
+// it.
 class RotationTest : public ShareRegistryTest {
  protected:
   explicit RotationTest(const ShareLimits& limits = {}) : ShareRegistryTest(limits) {}

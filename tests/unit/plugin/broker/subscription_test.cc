@@ -1,4 +1,5 @@
-// Lists and subscriptions: what is told of names, in what order, to whom, and what is prepared ahead.
+// Lists and subscriptions: what is told of names, in what order, to whom, and what is prepared
+// ahead.
 #include "gmock/gmock.h"
 #include "plugin/broker/region_names.h"
 #include "plugin/broker/subscriptions.h"

@@ -132,7 +132,8 @@ TEST_F(DevicePollerTest, IsNotHeldUpByADriverThatNeverComesBack) {
     ASSERT_TRUE(driver_->WaitForHungCalls(1));
   }
   EXPECT_EQ(mailbox->size(), 0u);
-  // The thread that was left behind ends by itself and delivers nothing: the reference that it holds goes away.
+  // The thread that was left behind ends by itself and delivers nothing: the reference that it
+  // holds goes away.
   driver_->Hang(false);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   while (driver_.use_count() > 1 && std::chrono::steady_clock::now() < deadline)
