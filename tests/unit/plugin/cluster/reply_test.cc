@@ -50,10 +50,10 @@ TEST(Reply, HasACodeForEveryAnswer) {
 }
 
 TEST(Reply, NamesTheRightThatIsMissing) {
-  for (
-      const char* body :
-      {R"({"reason":"Forbidden"})",
-       R"({"reason":"Forbidden","message":"nodes \"node-1\" is forbidden: User \"x\" cannot patch resource \"nodes\""})"}) {
+  constexpr char kOfTheAuthorizer[] =
+      R"({"reason":"Forbidden","message":"nodes \"node-1\" is forbidden: )"
+      R"(User \"x\" cannot patch resource \"nodes\""})";
+  for (const char* body : {R"({"reason":"Forbidden"})", kOfTheAuthorizer}) {
     const Reply reply = MakeReply("patch nodes/node-1", 403, body, "");
     EXPECT_THAT(reply.status.message(), HasSubstr("role must allow it to patch nodes/node-1"));
   }

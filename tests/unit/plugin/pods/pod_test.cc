@@ -62,7 +62,8 @@ TEST(ParsePods, AnEmptyListIsNoPods) {
 
 TEST(ParsePods, KeepsTheAnnotationsThatMatter) {
   const auto pods = ParsePods(R"({"kind": "Pod", "metadata": {"uid": "a", "namespace": "n",
-    "name": "x", "annotations": {"npu-ipc.io/group": "g", "npu-ipc.io/other": "o", "example.com/x": "y",
+    "name": "x", "annotations": {"npu-ipc.io/group": "g", "npu-ipc.io/other": "o",
+    "example.com/x": "y",
     "kubectl.kubernetes.io/last-applied-configuration": "{}", "kubernetes.io/config.source": "file",
     "kubernetes.io/config.hash": "h", "kubernetes.io/config.mirror": "h"}}})");
   ASSERT_TRUE(pods.ok()) << pods.status().message();
