@@ -27,27 +27,41 @@ std::shared_ptr<Member> PodRights::MemberOf(const std::string& pod_uid) {
 
 std::optional<Refusal> PodRights::CheckRight(Member& member, const GroupKey& group,
                                              ShareRight right) {
+  if (right == ShareRight::kSee) return CheckSees(member, group);
   if (auto refusal = member.CheckRight(group, right)) return refusal;
   const std::shared_ptr<const pods::Pod> pod = member.pod();
   if (right == ShareRight::kImport || pod->pod_namespace == group.pod_namespace) {
     return std::nullopt;
   }
-  return CheckGuestExport(group, *pod);
+  return CheckGuest(group, *pod, pods::ShareAction::kExport);
 }
 
-std::optional<Refusal> PodRights::CheckGuestExport(const GroupKey& group, const pods::Pod& guest) {
+// A guest learns nothing of a group before a pod of its namespace lets it in.
+std::optional<Refusal> PodRights::CheckSees(Member& member, const GroupKey& group) {
+  const auto importing = member.CheckRight(group, ShareRight::kImport);
+  if (importing && member.CheckRight(group, ShareRight::kExport)) return importing;
+  const std::shared_ptr<const pods::Pod> pod = member.pod();
+  if (pod->pod_namespace == group.pod_namespace) return std::nullopt;
+  auto refusal = CheckGuest(group, *pod, pods::ShareAction::kImport);
+  if (!refusal || !CheckGuest(group, *pod, pods::ShareAction::kExport)) return std::nullopt;
+  return refusal;
+}
+
+std::optional<Refusal> PodRights::CheckGuest(const GroupKey& group, const pods::Pod& guest,
+                                             pods::ShareAction action) {
+  const bool exports = action == pods::ShareAction::kExport;
   Refusal none{wire::Status::kNamespaceDenied,
                "no pod of namespace " + group.pod_namespace + " on this node lets namespace " +
-                   guest.pod_namespace + " export in group '" + group.Text() + "': one needs '" +
-                   guest.pod_namespace + ":exporter' in its " + kAllowNamespaces + " annotation"};
+                   guest.pod_namespace + (exports ? " export in" : " into") + " group '" +
+                   group.Text() + "': one needs '" + guest.pod_namespace +
+                   (exports ? ":exporter" : "") + "' in its " + kAllowNamespaces + " annotation"};
   const auto owners = owners_of_.find(group.pod_namespace);
   if (owners == owners_of_.end()) return none;
   for (const std::string& uid : owners->second) {
     const auto side = owners_.at(uid).member->Side();
     const auto* owner = std::get_if<pods::PodSide>(&side);
     if (owner == nullptr) continue;
-    const auto refusal = pods::CheckLeave({group.pod_namespace, group.name}, *owner, guest,
-                                          pods::ShareAction::kExport);
+    const auto refusal = pods::CheckLeave({group.pod_namespace, group.name}, *owner, guest, action);
     if (!refusal) return std::nullopt;
   }
   return none;

@@ -30,8 +30,8 @@ class PodRights {
   // The pod's, one for all its processes: its annotations are parsed once.
   std::shared_ptr<Member> MemberOf(const std::string& pod_uid);
 
-  // What Member::CheckRight() says, and, to export in another namespace's group, kNamespaceDenied
-  // where no pod of that namespace on the node allows it.
+  // What Member::CheckRight() says, and, to export in another namespace's group or to see what there
+  // is in it, kNamespaceDenied where no pod of that namespace on the node allows it.
   std::optional<Refusal> CheckRight(Member& member, const GroupKey& group, ShareRight right);
 
   // Why a process of `importer` may not map what one of `exporter` shares in the group.
@@ -62,7 +62,9 @@ class PodRights {
   };
 
   void UpdateOwner(const std::string& uid, std::set<std::string>* changed_namespaces);
-  std::optional<Refusal> CheckGuestExport(const GroupKey& group, const pods::Pod& guest);
+  std::optional<Refusal> CheckSees(Member& member, const GroupKey& group);
+  std::optional<Refusal> CheckGuest(const GroupKey& group, const pods::Pod& guest,
+                                    pods::ShareAction action);
 
   const pods::PodDirectory& directory_;
   const pods::ClusterPolicy& cluster_;

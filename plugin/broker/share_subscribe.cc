@@ -43,6 +43,9 @@ std::string ShareRegistry::GroupNameFor(const GroupKey& group, ClientId client) 
 }
 
 void ShareRegistry::ListRegions(ClientId id, const GroupKey& group, const wire::List& request) {
+  if (const auto refusal = context_.CheckRight(id, group, ShareRight::kSee)) {
+    return Refuse(id, request.header.request_id, *refusal);
+  }
   auto answer = NewMessage<wire::Listed>(MessageType::kListed, request.header.request_id);
   const auto name = names_.Next(group, Text(request.prefix), Text(request.after));
   if (name) {
@@ -55,8 +58,10 @@ void ShareRegistry::ListRegions(ClientId id, const GroupKey& group, const wire::
 
 void ShareRegistry::Subscribe(ClientId id, const GroupKey& group, const wire::Subscribe& request) {
   const RequestId request_id = request.header.request_id;
-  if (const auto refusal = context_.CheckRight(id, group, ShareRight::kImport)) {
-    return Refuse(id, request_id, *refusal);
+  for (const ShareRight right : {ShareRight::kImport, ShareRight::kSee}) {
+    if (const auto refusal = context_.CheckRight(id, group, right)) {
+      return Refuse(id, request_id, *refusal);
+    }
   }
   Count& subscribed = RecordOf(Known(id)).subscriptions;
   if (AtLimit(subscribed, limits_.subscriptions, limits_.pod.subscriptions)) {
@@ -164,7 +169,8 @@ bool ShareRegistry::TellOne(ClientId client) {
 // False where there is nothing, or the right to it is missing: then everything is told from the
 // start when something happens and the right is there.
 bool ShareRegistry::TellNext(Subscription& subscription) {
-  if (context_.CheckRight(subscription.client, subscription.group, ShareRight::kImport)) {
+  if (context_.CheckRight(subscription.client, subscription.group, ShareRight::kImport) ||
+      context_.CheckRight(subscription.client, subscription.group, ShareRight::kSee)) {
     subscription.untold.clear();
     subscription.walked.clear();
     subscription.walk_ended = false;

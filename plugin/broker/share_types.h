@@ -76,6 +76,10 @@ inline constexpr char kNothingNewYet[] =
     "nothing new is granted until it has";
 
 // What a member of a group does with a region of it.
-enum class ShareRight { kExport, kImport };
+enum class ShareRight {
+  kExport,
+  kImport,
+  kSee,  // which regions there are, and whose: whoever may do either of the others with some of them
+};
 
 }  // namespace npu_ipc::broker

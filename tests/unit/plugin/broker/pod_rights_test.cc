@@ -98,6 +98,21 @@ TEST_F(PodRightsTest, AGuestExportsOnceSomebodyAllowsIt) {
   EXPECT_THAT(changed_namespaces_, ElementsAre("team-a"));
 }
 
+TEST_F(PodRightsTest, AGuestSeesAGroupOnceSomebodyLetsItIn) {
+  SetPod("team-b", "guest", {{"group", "team-a/weights"}});
+  EXPECT_EQ(Right("guest", ShareRight::kSee), wire::Status::kNamespaceDenied);
+  EXPECT_THAT(reason_, HasSubstr("needs 'team-b' in its npu-ipc.io/allow-namespaces"));
+  SetPod("team-a", "owner", {{"group", "weights"}});
+  EXPECT_EQ(Right("guest", ShareRight::kSee), wire::Status::kNamespaceDenied);
+  EXPECT_EQ(Right("owner", ShareRight::kSee), wire::Status::kOk);
+  SetPod("team-a", "owner", {{"group", "weights"}, {"allow-namespaces", "team-b"}});
+  EXPECT_EQ(Right("guest", ShareRight::kSee), wire::Status::kOk);
+  SetPod("team-a", "owner", {{"group", "weights"}, {"allow-namespaces", "team-b:exporter"}});
+  EXPECT_EQ(Right("guest", ShareRight::kSee), wire::Status::kOk);
+  SetPod("team-b", "stranger", {{"group", "logs"}});
+  EXPECT_EQ(Right("stranger", ShareRight::kSee), wire::Status::kNotInGroup);
+}
+
 TEST_F(PodRightsTest, PodsThatAllowNobodyChangeNoGuestsRights) {
   SetPod("team-a", "owner", {{"group", "weights"}});
   EXPECT_THAT(changed_namespaces_, IsEmpty());
