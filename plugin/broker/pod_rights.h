@@ -30,8 +30,8 @@ class PodRights {
   // The pod's, one for all its processes: its annotations are parsed once.
   std::shared_ptr<Member> MemberOf(const std::string& pod_uid);
 
-  // What Member::CheckRight() says, and, to export in another namespace's group or to see what there
-  // is in it, kNamespaceDenied where no pod of that namespace on the node allows it.
+  // What Member::CheckRight() says, and, to export in another namespace's group or to see what is
+  // in it, kNamespaceDenied where no pod of that namespace on the node allows it.
   std::optional<Refusal> CheckRight(Member& member, const GroupKey& group, ShareRight right);
 
   // Why a process of `importer` may not map what one of `exporter` shares in the group.

@@ -79,7 +79,7 @@ inline constexpr char kNothingNewYet[] =
 enum class ShareRight {
   kExport,
   kImport,
-  kSee,  // which regions there are, and whose: whoever may do either of the others with some of them
+  kSee,  // which regions there are, and whose: for whoever may do either of the others
 };
 
 }  // namespace npu_ipc::broker
