@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "tests/fixtures/cgroup_tree.h"
+#include "tests/fixtures/child_process.h"
 #include "tests/unit/plugin/identity/cgroup_names.h"
 
 namespace npu_ipc::identity {
@@ -141,9 +142,21 @@ TEST_F(ContainerOfProcess, IsThatOfItsCgroupWhetherItBeganOrWasPutThere) {
 
 TEST_F(ContainerOfProcess, OfAUserNamespaceIsTheSame) {
   const std::string cgroup = Make(Container(kUid, kId));
-  const pid_t process = Start([&cgroup] {
-    return EnterCgroup(cgroup, ::getpid()) && ::unshare(CLONE_NEWUSER | CLONE_NEWCGROUP) == 0;
-  });
+  // By a program of its own: under ThreadSanitizer a forked child has threads, and may not.
+  const pid_t process = ::fork();
+  if (process == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (!EnterCgroup(cgroup, ::getpid())) ::_exit(1);
+    ::execlp("unshare", "unshare", "--user", "--cgroup", "sleep", "infinity", nullptr);
+    ::_exit(1);
+  }
+  children_.push_back(process);
+  const auto user_namespace = [](const std::string& pid) {
+    std::error_code gone;
+    return std::filesystem::read_symlink("/proc/" + pid + "/ns/user", gone).string();
+  };
+  ASSERT_TRUE(
+      WaitUntil([&] { return user_namespace(std::to_string(process)) != user_namespace("self"); }));
   const Result<ContainerCgroup> found = ContainerOf(Describe(process));
   ASSERT_TRUE(found.ok()) << found.status().message();
   EXPECT_EQ(*found, expected_);
