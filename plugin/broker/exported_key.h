@@ -22,6 +22,8 @@ namespace npu_ipc::broker {
 
 using Handle = std::array<uint8_t, wire::kHandleBytes>;
 
+inline Handle HandleOf(const uint8_t (&bytes)[wire::kHandleBytes]) { return std::to_array(bytes); }
+
 struct ExportedKey;
 
 // What counts towards the limits of a pod.

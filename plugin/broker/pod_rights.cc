@@ -1,11 +1,20 @@
 #include "plugin/broker/pod_rights.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace npu_ipc::broker {
 namespace {
 
 constexpr char kAllowNamespaces[] = "npu-ipc.io/allow-namespaces";
+
+Refusal NotLetIn(const GroupKey& group, const pods::Pod& guest, const std::string& what,
+                 const std::string& role) {
+  return {wire::Status::kNamespaceDenied,
+          "no pod of namespace " + group.pod_namespace + " on this node lets namespace " +
+              guest.pod_namespace + what + " group '" + group.Text() + "': one needs '" +
+              guest.pod_namespace + role + "' in its " + kAllowNamespaces + " annotation"};
+}
 
 }  // namespace
 
@@ -33,7 +42,8 @@ std::optional<Refusal> PodRights::CheckRight(Member& member, const GroupKey& gro
   if (right == ShareRight::kImport || pod->pod_namespace == group.pod_namespace) {
     return std::nullopt;
   }
-  return CheckGuest(group, *pod, pods::ShareAction::kExport);
+  if (LetsIn(group, *pod, pods::ShareAction::kExport)) return std::nullopt;
+  return NotLetIn(group, *pod, " export in", ":exporter");
 }
 
 // A guest learns nothing of a group before a pod of its namespace lets it in.
@@ -41,30 +51,24 @@ std::optional<Refusal> PodRights::CheckSees(Member& member, const GroupKey& grou
   const auto importing = member.CheckRight(group, ShareRight::kImport);
   if (importing && member.CheckRight(group, ShareRight::kExport)) return importing;
   const std::shared_ptr<const pods::Pod> pod = member.pod();
-  if (pod->pod_namespace == group.pod_namespace) return std::nullopt;
-  auto refusal = CheckGuest(group, *pod, pods::ShareAction::kImport);
-  if (!refusal || !CheckGuest(group, *pod, pods::ShareAction::kExport)) return std::nullopt;
-  return refusal;
+  if (pod->pod_namespace == group.pod_namespace ||
+      LetsIn(group, *pod, pods::ShareAction::kImport) ||
+      LetsIn(group, *pod, pods::ShareAction::kExport)) {
+    return std::nullopt;
+  }
+  return NotLetIn(group, *pod, " into", "");
 }
 
-std::optional<Refusal> PodRights::CheckGuest(const GroupKey& group, const pods::Pod& guest,
-                                             pods::ShareAction action) {
-  const bool exports = action == pods::ShareAction::kExport;
-  Refusal none{wire::Status::kNamespaceDenied,
-               "no pod of namespace " + group.pod_namespace + " on this node lets namespace " +
-                   guest.pod_namespace + (exports ? " export in" : " into") + " group '" +
-                   group.Text() + "': one needs '" + guest.pod_namespace +
-                   (exports ? ":exporter" : "") + "' in its " + kAllowNamespaces + " annotation"};
+// Whether a pod of the group's namespace on this node gives `guest` its leave.
+bool PodRights::LetsIn(const GroupKey& group, const pods::Pod& guest, pods::ShareAction action) {
   const auto owners = owners_of_.find(group.pod_namespace);
-  if (owners == owners_of_.end()) return none;
-  for (const std::string& uid : owners->second) {
+  if (owners == owners_of_.end()) return false;
+  return std::any_of(owners->second.begin(), owners->second.end(), [&](const std::string& uid) {
     const auto side = owners_.at(uid).member->Side();
     const auto* owner = std::get_if<pods::PodSide>(&side);
-    if (owner == nullptr) continue;
-    const auto refusal = pods::CheckLeave({group.pod_namespace, group.name}, *owner, guest, action);
-    if (!refusal) return std::nullopt;
-  }
-  return none;
+    return owner != nullptr &&
+           !pods::CheckLeave({group.pod_namespace, group.name}, *owner, guest, action);
+  });
 }
 
 std::optional<Refusal> PodRights::CheckShare(const std::string& exporter,

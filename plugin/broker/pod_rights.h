@@ -63,8 +63,7 @@ class PodRights {
 
   void UpdateOwner(const std::string& uid, std::set<std::string>* changed_namespaces);
   std::optional<Refusal> CheckSees(Member& member, const GroupKey& group);
-  std::optional<Refusal> CheckGuest(const GroupKey& group, const pods::Pod& guest,
-                                    pods::ShareAction action);
+  bool LetsIn(const GroupKey& group, const pods::Pod& guest, pods::ShareAction action);
 
   const pods::PodDirectory& directory_;
   const pods::ClusterPolicy& cluster_;

@@ -228,12 +228,20 @@ void Session::SendWelcome(const pods::Pod& pod, const pods::SharePolicy& policy)
   connection_->Send(&welcome, sizeof(welcome));
 }
 
-void Session::Handle(const wire::Publish& message) {
-  const auto group = member_->Resolve(Text(message.group));
+template <class M>
+std::optional<GroupKey> Session::ResolveOrRefuse(const M& request) {
+  auto group = member_->Resolve(Text(request.group));
   if (const auto* refusal = std::get_if<Refusal>(&group)) {
-    return Refuse(message.header.request_id, *refusal);
+    Refuse(request.header.request_id, *refusal);
+    return std::nullopt;
   }
-  services_.shares.Publish(client_, std::get<GroupKey>(group), message);
+  return std::get<GroupKey>(std::move(group));
+}
+
+void Session::Handle(const wire::Publish& message) {
+  if (const auto group = ResolveOrRefuse(message)) {
+    services_.shares.Publish(client_, *group, message);
+  }
 }
 
 void Session::Handle(const wire::Attach& message) {
@@ -273,31 +281,19 @@ void Session::Handle(const wire::ReclaimRegion& message) {
 }
 
 void Session::Handle(const wire::List& message) {
-  const auto group = member_->Resolve(Text(message.group));
-  if (const auto* refusal = std::get_if<Refusal>(&group)) {
-    return Refuse(message.header.request_id, *refusal);
+  if (const auto group = ResolveOrRefuse(message)) {
+    services_.shares.ListRegions(client_, *group, message);
   }
-  services_.shares.ListRegions(client_, std::get<GroupKey>(group), message);
 }
 
 void Session::Handle(const wire::Subscribe& message) {
-  const auto group = member_->Resolve(Text(message.group));
-  if (const auto* refusal = std::get_if<Refusal>(&group)) {
-    return Refuse(message.header.request_id, *refusal);
+  if (const auto group = ResolveOrRefuse(message)) {
+    services_.shares.Subscribe(client_, *group, message);
   }
-  services_.shares.Subscribe(client_, std::get<GroupKey>(group), message);
 }
 
 void Session::Handle(const wire::Unsubscribe& message) {
   services_.shares.Unsubscribe(client_, message);
-}
-
-template <class M>
-void Session::Handle(const M& message) {
-  const auto type = static_cast<uint32_t>(message.header.type);
-  Refuse(message.header.request_id,
-         {wire::Status::kUnsupported,
-          "requests of type " + std::to_string(type) + " are not supported yet"});
 }
 
 void Session::Refuse(uint64_t request_id, const Refusal& refusal) {

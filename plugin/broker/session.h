@@ -111,9 +111,10 @@ class Session final : private Connection::Handler {
   void Handle(const wire::List& message);
   void Handle(const wire::Subscribe& message);
   void Handle(const wire::Unsubscribe& message);
-  // What the protocol has and this broker does not answer yet.
+
+  // The group that a request means; none where the request was refused.
   template <class M>
-  void Handle(const M& message);
+  std::optional<GroupKey> ResolveOrRefuse(const M& request);
 
   void Serve(const pods::Pod& pod);
   void SendWelcome(const pods::Pod& pod, const pods::SharePolicy& policy);

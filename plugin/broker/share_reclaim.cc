@@ -1,7 +1,6 @@
 // ShareRegistry: what processes hold already when they come back, from this broker or an earlier
 // one.
 #include <spdlog/spdlog.h>
-#include <string.h>
 
 #include <algorithm>
 #include <string>
@@ -47,8 +46,7 @@ std::optional<Refusal> ShareRegistry::CheckReclaim(ClientId id, const RegionName
 void ShareRegistry::ReclaimRegion(ClientId id, const GroupKey& group,
                                   const wire::ReclaimRegion& claim) {
   const RegionName name{group, std::string(Text(claim.name))};
-  Handle handle;
-  memcpy(handle.data(), claim.handle, handle.size());
+  const Handle handle = HandleOf(claim.handle);
   Region* region = FindRegion(Known(id).info.process, handle, name.name, claim.generation);
   const bool left_behind = region != nullptr && region->name == name &&
                            region->generation == claim.generation &&
@@ -146,8 +144,7 @@ void ShareRegistry::ReclaimMapping(ClientId id, const wire::ReclaimMapping& clai
   }
   const std::optional<ProcessKey> exporter =
       context_.FindProcess(claim.exporter_host_pid, std::string(Text(claim.exporter_pod_uid)));
-  Handle handle;
-  memcpy(handle.data(), claim.handle, handle.size());
+  const Handle handle = HandleOf(claim.handle);
   Region* const region =
       exporter ? FindRegion(*exporter, handle, Text(claim.name), claim.generation) : nullptr;
   const Grant* grant = region == nullptr ? nullptr : TakeOverGrant(id, *region);
@@ -192,7 +189,7 @@ ShareRegistry::Grant& ShareRegistry::AddClaim(ClientId id, const wire::ReclaimMa
   grant.importer_device = request.claimed_physical_device;
   grant.exporter_device = request.exporter_physical_device;
   grant.claim = std::make_unique<Claim>();
-  memcpy(grant.claim->handle.data(), request.handle, grant.claim->handle.size());
+  grant.claim->handle = HandleOf(request.handle);
   grant.claim->name = Text(request.name);
   grant.claim->exporter_pod_uid = Text(request.exporter_pod_uid);
   grant.claim->allocation_bytes = request.allocation_bytes;

@@ -15,12 +15,6 @@ using wire::WithdrawReason;
 
 constexpr size_t kRememberedNames = 131072;
 
-Handle HandleOf(const uint8_t (&bytes)[wire::kHandleBytes]) {
-  Handle handle;
-  memcpy(handle.data(), bytes, handle.size());
-  return handle;
-}
-
 const char* ReasonName(WithdrawReason reason) {
   switch (reason) {
     case WithdrawReason::kWithdrawn:

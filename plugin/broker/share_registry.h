@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -405,6 +406,8 @@ class ShareRegistry {
 
   // share_rotation.cc
   const Region* RegionToRotate(const ExportedKey& key) const;
+  Deadlines::Id AddDeadline(const SharedKey& key, Duration after,
+                            std::function<void(const SharedKey&)> task);
   void RotateSoon(const SharedKey& key, wire::RotateReason reason);
   void StartRotation(const SharedKey& key, wire::RotateReason reason);
   void AskToRotate(const SharedKey& key);
@@ -440,6 +443,7 @@ class ShareRegistry {
   // share_subscribe.cc
   wire::RegionDescription DescribeRegion(const Region& region, ClientId for_client);
   std::string GroupNameFor(const GroupKey& group, ClientId client);
+  std::optional<Refusal> CheckSubscriber(ClientId client, const GroupKey& group);
   void EndSubscription(SubscriptionId id);
   void EndSubscriptionsOf(ClientId client);
   void TellSubscribers();

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "plugin/broker/share_registry.h"
@@ -100,13 +101,21 @@ std::set<GrantId> ShareRegistry::GrantsOf(const ExportedKey& key) const {
   return grants;
 }
 
+// Runs `task` then, if the key is there still.
+Deadlines::Id ShareRegistry::AddDeadline(const SharedKey& key, Duration after,
+                                         std::function<void(const SharedKey&)> task) {
+  return deadlines_.Add(clock_.Now() + after,
+                        [this, weak = std::weak_ptr<ExportedKey>(key), task = std::move(task)] {
+                          if (const SharedKey still = weak.lock()) task(still);
+                          UpdateGauges();
+                        });
+}
+
 // Not within the call that found it out: that one is in the middle of what a rotation changes.
 void ShareRegistry::RotateSoon(const SharedKey& key, RotateReason reason) {
   key->rotate_when_idle = false;
-  deadlines_.Add(clock_.Now(), [this, weak = std::weak_ptr<ExportedKey>(key), reason] {
-    if (const SharedKey still = weak.lock()) StartRotation(still, reason);
-    UpdateGauges();
-  });
+  AddDeadline(key, Duration(0),
+              [this, reason](const SharedKey& still) { StartRotation(still, reason); });
 }
 
 void ShareRegistry::StartRotation(const SharedKey& key, RotateReason reason) {
@@ -145,10 +154,7 @@ void ShareRegistry::StartRotation(const SharedKey& key, RotateReason reason) {
                ReasonName(reason), key->grants, key->listings.size());
   const Duration drain = key->grants == 0 ? Duration(0) : limits_.rotate_drain;
   key->rotation->deadline =
-      deadlines_.Add(clock_.Now() + drain, [this, weak = std::weak_ptr<ExportedKey>(key)] {
-        if (const SharedKey still = weak.lock()) AskToRotate(still);
-        UpdateGauges();
-      });
+      AddDeadline(key, drain, [this](const SharedKey& still) { AskToRotate(still); });
 }
 
 // The last importer has closed before the drain time's end.
@@ -157,10 +163,7 @@ void ShareRegistry::AskSoonIfDrained(ExportedKey& key) {
   const SharedKey shared = processes_.at(key.process).keys.at(key.handle);
   deadlines_.Cancel(key.rotation->deadline);
   key.rotation->deadline =
-      deadlines_.Add(clock_.Now(), [this, weak = std::weak_ptr<ExportedKey>(shared)] {
-        if (const SharedKey still = weak.lock()) AskToRotate(still);
-        UpdateGauges();
-      });
+      AddDeadline(shared, Duration(0), [this](const SharedKey& still) { AskToRotate(still); });
 }
 
 void ShareRegistry::AskToRotate(const SharedKey& key) {
@@ -171,12 +174,9 @@ void ShareRegistry::AskToRotate(const SharedKey& key) {
   KeyRotation& rotation = *key->rotation;
   rotation.asked = region->exporter;
   rotations_.emplace(rotation.id, key);
-  rotation.deadline = deadlines_.Add(
-      clock_.Now() + limits_.rotate_deadline, [this, weak = std::weak_ptr<ExportedKey>(key)] {
-        const SharedKey still = weak.lock();
-        if (still) FailRotation(still, "timed_out", "the exporter did not answer in time");
-        UpdateGauges();
-      });
+  rotation.deadline = AddDeadline(key, limits_.rotate_deadline, [this](const SharedKey& still) {
+    FailRotation(still, "timed_out", "the exporter did not answer in time");
+  });
   auto message = NewMessage<wire::Rotate>(MessageType::kRotate, rotation.id);
   message.region_id = region->id;
   message.reason = rotation.reason;
@@ -191,8 +191,7 @@ void ShareRegistry::Rotated(ClientId id, const wire::Rotated& answer) {
     return;
   }
   const SharedKey key = found->second;
-  Handle handle;
-  memcpy(handle.data(), answer.handle, handle.size());
+  const Handle handle = HandleOf(answer.handle);
   if (answer.status == Status::kNotFound && IsGivenUp(*key)) {
     EndRotation(*key, "withdrawn");
     EraseDrained(*key);

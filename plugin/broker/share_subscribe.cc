@@ -56,13 +56,14 @@ void ShareRegistry::ListRegions(ClientId id, const GroupKey& group, const wire::
   Send(id, answer);
 }
 
+std::optional<Refusal> ShareRegistry::CheckSubscriber(ClientId client, const GroupKey& group) {
+  if (auto refusal = context_.CheckRight(client, group, ShareRight::kImport)) return refusal;
+  return context_.CheckRight(client, group, ShareRight::kSee);
+}
+
 void ShareRegistry::Subscribe(ClientId id, const GroupKey& group, const wire::Subscribe& request) {
   const RequestId request_id = request.header.request_id;
-  for (const ShareRight right : {ShareRight::kImport, ShareRight::kSee}) {
-    if (const auto refusal = context_.CheckRight(id, group, right)) {
-      return Refuse(id, request_id, *refusal);
-    }
-  }
+  if (const auto refusal = CheckSubscriber(id, group)) return Refuse(id, request_id, *refusal);
   Count& subscribed = RecordOf(Known(id)).subscriptions;
   if (AtLimit(subscribed, limits_.subscriptions, limits_.pod.subscriptions)) {
     return Refuse(id, request_id,
@@ -169,8 +170,7 @@ bool ShareRegistry::TellOne(ClientId client) {
 // False where there is nothing, or the right to it is missing: then everything is told from the
 // start when something happens and the right is there.
 bool ShareRegistry::TellNext(Subscription& subscription) {
-  if (context_.CheckRight(subscription.client, subscription.group, ShareRight::kImport) ||
-      context_.CheckRight(subscription.client, subscription.group, ShareRight::kSee)) {
+  if (CheckSubscriber(subscription.client, subscription.group)) {
     subscription.untold.clear();
     subscription.walked.clear();
     subscription.walk_ended = false;
