@@ -66,7 +66,7 @@ class BrokerProcessTest : public testing::Test {
   wire::Refused ReceiveRefused(ClientProcess& client) {
     return Receive<wire::Refused>(client, wire::MessageType::kRefused);
   }
-  static bool Closed(ClientProcess& client) { return client.Receive().empty(); }
+  static bool Closed(ClientProcess& client) { return client.WaitForClose(); }
 
   static wire::Hello Hello(uint64_t request_id = 1);
   static wire::Publish Publish(const std::string& name, uint32_t device = 0);

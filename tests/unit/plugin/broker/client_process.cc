@@ -290,18 +290,29 @@ bool ClientProcess::Done(char command) {
   }
 }
 
-std::vector<char> ClientProcess::Receive() {
+// The next packet or kClosed; nothing where neither came in time.
+std::optional<std::vector<char>> ClientProcess::Next() {
   const auto deadline = std::chrono::steady_clock::now() + kTestDeadline;
   for (;;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
         deadline - std::chrono::steady_clock::now());
     pollfd polled = {control_.get(), POLLIN, 0};
-    if (left.count() <= 0 || ::poll(&polled, 1, static_cast<int>(left.count())) <= 0) return {};
+    if (left.count() <= 0 || ::poll(&polled, 1, static_cast<int>(left.count())) <= 0) {
+      return std::nullopt;
+    }
     char packet[kPacketBytes];
     const ssize_t bytes = ::recv(control_.get(), packet, sizeof(packet), 0);
-    if (bytes <= 0 || packet[0] == kClosed) return {};
-    if (packet[0] == kPacket) return {packet + 1, packet + bytes};
+    if (bytes <= 0) return std::nullopt;
+    if (packet[0] == kClosed) return std::vector<char>();
+    if (packet[0] == kPacket) return std::vector<char>(packet + 1, packet + bytes);
   }
+}
+
+std::vector<char> ClientProcess::Receive() { return Next().value_or(std::vector<char>()); }
+
+bool ClientProcess::WaitForClose() {
+  const std::optional<std::vector<char>> next = Next();
+  return next && next->empty();
 }
 
 }  // namespace npu_ipc

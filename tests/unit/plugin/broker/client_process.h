@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,8 @@ class ClientProcess {
   void Flood(const void* packet, size_t bytes, uint32_t count);
   // The next packet from the broker; empty when the broker has closed, or after 30 seconds.
   std::vector<char> Receive();
+  // False when a packet comes instead, or neither within 30 seconds.
+  bool WaitForClose();
 
   // A child that holds the connection too, in new namespaces of these kinds (CLONE_NEW...). Only
   // one of the two should be listened to: a message goes to one of them. Not from a child that has
@@ -53,6 +56,7 @@ class ClientProcess {
   void Kill();
 
  private:
+  std::optional<std::vector<char>> Next();
   ClientProcess(pid_t pid, UniqueFd control);
   void Command(char command, const void* body, size_t bytes, int passed_fd = -1);
   bool Done(char command);
