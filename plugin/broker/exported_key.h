@@ -49,9 +49,9 @@ struct PodRecord {
 
 // A pid that the exporter was asked to whitelist. The driver never takes one off.
 struct Listing {
-  uint64_t start_time_ticks = 0;  // of the process that was meant
-  bool listed = false;            // while that process lived
-  PodRecord* pod = nullptr;       // of that process
+  ProcessKey process;        // that was meant
+  bool listed = false;       // while that process lived
+  PodRecord* pod = nullptr;  // of that process
 };
 
 // An export that is being closed and made anew. Meanwhile nobody is let in: so whatever happens to

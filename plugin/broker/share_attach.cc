@@ -98,7 +98,7 @@ void ShareRegistry::TryAttach(AttachId attach_id) {
   const ProcessKey& exporter = Known(region.exporter).info.process;
   const auto listing = region.key->listings.find(importer.pid);
   const bool listed = listing != region.key->listings.end() && listing->second.listed &&
-                      listing->second.start_time_ticks == importer.start_time_ticks;
+                      listing->second.process == importer;
   // Whoever is listed may import until the key is gone; peer access may have ended meanwhile.
   const bool reachable =
       region.device == attach.device || peer_access_.InUse(exporter, region.device, attach.device);
@@ -335,7 +335,7 @@ bool ShareRegistry::NoteListed(const Region& region, pid_t pid) {
     Taint(region, pid, "a process that the exporter was not asked to list");
     return false;
   }
-  const auto process = processes_.find({pid, listing->second.start_time_ticks});
+  const auto process = processes_.find(listing->second.process);
   if (process != processes_.end() && context_.ProcessAlive(*process->second.clients.begin())) {
     listing->second.listed = true;
     return true;

@@ -145,11 +145,12 @@ void ShareRegistry::ReclaimMapping(ClientId id, const wire::ReclaimMapping& clai
   const std::optional<ProcessKey> exporter =
       context_.FindProcess(claim.exporter_host_pid, std::string(Text(claim.exporter_pod_uid)));
   const Handle handle = HandleOf(claim.handle);
+  const std::optional<ProcessKey> known = exporter ? KnownProcess(*exporter) : std::nullopt;
   Region* const region =
-      exporter ? FindRegion(*exporter, handle, Text(claim.name), claim.generation) : nullptr;
+      known ? FindRegion(*known, handle, Text(claim.name), claim.generation) : nullptr;
   const Grant* grant = region == nullptr ? nullptr : TakeOverGrant(id, *region);
-  const bool known = grant != nullptr;
-  if (!known) {
+  const bool known_before = grant != nullptr;
+  if (!known_before) {
     if (process.grants >= limits_.grants) {
       return Refuse(id, request_id,
                     {Status::kLimit, "this process has " + std::to_string(limits_.grants) +
@@ -162,7 +163,7 @@ void ShareRegistry::ReclaimMapping(ClientId id, const wire::ReclaimMapping& clai
   answer.grant_id = grant_id;
   Send(id, answer);
   Grant& claimed = grants_.at(grant_id);
-  if (known) {
+  if (known_before) {
     TellWhatHasChanged(*region, claimed);
   } else if (!exporter) {
     ClaimIsDead(claimed);
@@ -232,7 +233,7 @@ ShareRegistry::Grant* ShareRegistry::TakeOverGrant(ClientId id, const Region& re
 
 // The claims of importers that this region proves.
 void ShareRegistry::BindClaims(Region& region) {
-  const auto of_process = awaited_.find(Known(region.exporter).info.process);
+  const auto of_process = awaited_.find(Known(region.exporter).info.process.AsTheKernelSays());
   if (of_process == awaited_.end()) return;
   const auto of_key = of_process->second.find(region.key->handle);
   if (of_key == of_process->second.end()) return;
@@ -250,6 +251,7 @@ void ShareRegistry::BindClaims(Region& region) {
 void ShareRegistry::Bind(Region& region, Grant& grant) {
   StopAwaiting(grant);
   grant.exporter = region.exporter;
+  grant.exporter_process = Known(region.exporter).info.process;
   grant.region = region.id;
   grant.region_name = region.name.Text();
   peer_access_.Use(grant.exporter_process, region.device, grant.importer_device);
@@ -296,7 +298,7 @@ void ShareRegistry::ClaimIsDead(Grant& grant) {
 
 void ShareRegistry::AwaitedEnded(const ProcessKey& exporter) {
   for (;;) {
-    const auto found = awaited_.find(exporter);
+    const auto found = awaited_.find(exporter.AsTheKernelSays());
     if (found == awaited_.end()) return;
     ClaimIsDead(grants_.at(*found->second.begin()->second.begin()));
   }
@@ -329,7 +331,8 @@ void ShareRegistry::CheckAwaited() {
       AwaitedEnded(exporter);
       continue;
     }
-    if (!ReclaimedSince(exporter, started_)) continue;
+    const std::optional<ProcessKey> known = KnownProcess(exporter);
+    if (!known || !ReclaimedSince(*known, started_)) continue;
     for (const GrantId grant_id : waiting) {
       Grant& grant = grants_.at(grant_id);
       if (grant.claim->since + limits_.disconnect_grace <= now) ClaimIsDead(grant);

@@ -44,8 +44,26 @@ ShareRegistry::ShareRegistry(const Clock& clock, const ShareLimits& limits, Shar
 
 ShareRegistry::~ShareRegistry() = default;
 
+// The process that has a pid, where it is known by that incarnation: looks whether the one that was
+// last known by it lives, as the news of its end may be on the way.
+std::optional<ProcessKey> ShareRegistry::KnownProcess(const ProcessKey& process) const {
+  const auto holder = pid_holders_.find(process.pid);
+  if (holder == pid_holders_.end()) return std::nullopt;
+  const ProcessKey& known = holder->second;
+  const std::set<ClientId>& clients = processes_.at(known).clients;
+  if (known.AsTheKernelSays() != process.AsTheKernelSays()) return std::nullopt;
+  if (!context_.ProcessAlive(*clients.begin())) return std::nullopt;
+  return known;
+}
+
 ClientId ShareRegistry::AddClient(ClientInfo info) {
   const ClientId id = next_id_++;
+  if (const std::optional<ProcessKey> known = KnownProcess(info.process)) {
+    info.process = *known;
+  } else {
+    info.process.incarnation = id;
+    pid_holders_[info.process.pid] = info.process;
+  }
   ProcessRecord& process = processes_[info.process];
   PodRecord& pod = pods_[info.pod_cgroup_uid];
   pod.uid = info.pod_cgroup_uid;
@@ -64,8 +82,8 @@ ClientId ShareRegistry::AddClient(ClientInfo info) {
 }
 
 size_t ShareRegistry::ClientsOf(const ProcessKey& process) const {
-  const auto found = processes_.find(process);
-  return found == processes_.end() ? 0 : found->second.clients.size();
+  const std::optional<ProcessKey> known = KnownProcess(process);
+  return known ? processes_.at(*known).clients.size() : 0;
 }
 
 void ShareRegistry::Disconnect(ClientId id) {
@@ -128,7 +146,13 @@ void ShareRegistry::DropClient(ClientId id) {
   ahead_.erase(id);
   const auto process = processes_.find(found->second.info.process);
   process->second.clients.erase(id);
-  if (process->second.clients.empty()) processes_.erase(process);
+  if (process->second.clients.empty()) {
+    const auto holder = pid_holders_.find(process->first.pid);
+    if (holder != pid_holders_.end() && holder->second == process->first) {
+      pid_holders_.erase(holder);
+    }
+    processes_.erase(process);
+  }
   PodRecord& pod = *found->second.pod;
   pod.clients.erase(id);
   DropPodIfUnused(pod);

@@ -77,6 +77,7 @@ class ShareContext {
   virtual bool ProcessAlive(ClientId client) = 0;
 
   // The process that has `pid` now, where it runs in the pod with that uid.
+  // As the kernel says it.
   virtual std::optional<ProcessKey> FindProcess(pid_t pid, const std::string& pod_uid) = 0;
 
   // Why the client's pod, as the directory has it now, may not; nothing where it may.
@@ -197,6 +198,7 @@ class ShareRegistry {
   void RunDue() { deadlines_.RunDue(clock_.Now()); }
 
   // Connections of a process, with those that were closed and left claims behind.
+  // The process as the kernel says it, which lives.
   size_t ClientsOf(const ProcessKey& process) const;
 
   size_t regions() const { return regions_.size(); }
@@ -305,7 +307,7 @@ class ShareRegistry {
   struct Grant {
     GrantId id;
     ClientId importer;
-    ProcessKey exporter_process;
+    ProcessKey exporter_process;  // as the kernel says it, while its exporter has not come back
     ClientId exporter;  // 0 once the mapping is dead, or while its exporter has not come back
     RegionId region;    // may be gone
     std::string region_name;
@@ -331,6 +333,7 @@ class ShareRegistry {
   void ForgetUnlessClaiming(ClientId client);
   void DropClient(ClientId client);
   void DropPodIfUnused(PodRecord& pod);
+  std::optional<ProcessKey> KnownProcess(const ProcessKey& process) const;
 
   // share_registry.cc: regions.
   std::optional<Refusal> CheckPublish(ClientId client, const RegionName& name,
@@ -475,12 +478,14 @@ class ShareRegistry {
   const TimePoint started_;
   Deadlines::Id reclaim_window_ = 0;
   Deadlines::Id check_awaited_ = 0;
-  // Claims whose exporters live and have not come back, by what they claim.
+  // Claims whose exporters live and have not come back, by what they claim. The exporters as the
+  // kernel says them.
   std::unordered_map<ProcessKey, std::map<Handle, std::set<GrantId>>, ProcessKeyHash> awaited_;
 
   uint64_t next_id_ = 1;  // of clients, regions, attaches and grants
   std::unordered_map<ClientId, Client> clients_;
   std::unordered_map<ProcessKey, ProcessRecord, ProcessKeyHash> processes_;
+  std::unordered_map<pid_t, ProcessKey> pid_holders_;  // whoever was known by it last
   std::unordered_map<std::string, PodRecord> pods_;
   pods::ExportUsage exported_;  // by all pods
   size_t revoked_ = 0;          // grants that were revoked, and still reach the memory

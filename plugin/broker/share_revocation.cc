@@ -127,7 +127,7 @@ void ShareRegistry::RecheckListings(const SharedKey& key, const PodRecord& impor
     if (!context_.CheckShare(key->pod->uid, importers.uid, group)) return;
   }
   const bool runs = std::any_of(listed->second.begin(), listed->second.end(), [&](pid_t pid) {
-    return context_.ProcessRuns({pid, key->listings.at(pid).start_time_ticks});
+    return context_.ProcessRuns(key->listings.at(pid).process);
   });
   if (runs) to_rotate->insert(key);
 }

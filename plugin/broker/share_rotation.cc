@@ -40,14 +40,14 @@ const char* ReasonName(RotateReason reason) {
 void ShareRegistry::List(ExportedKey& key, const Client& importer) {
   const ProcessKey& process = importer.info.process;
   Listing& listing = key.listings[process.pid];
-  if (listing.start_time_ticks == process.start_time_ticks) return;
+  if (listing.process == process) return;
   if (listing.pod != nullptr && listing.pod != importer.pod) {
     PodRecord& before = *listing.pod;
     before.listed_on[&key].erase(process.pid);
     if (before.listed_on[&key].empty()) before.listed_on.erase(&key);
     DropPodIfUnused(before);
   }
-  listing = {process.start_time_ticks, false, importer.pod};
+  listing = {process, false, importer.pod};
   importer.pod->listed_on[&key].insert(process.pid);
 }
 

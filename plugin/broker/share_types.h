@@ -14,17 +14,24 @@ using RegionId = uint64_t;
 using GrantId = uint64_t;
 using AttachId = uint64_t;
 
-// One process for good: a pid alone is used again.
+// One process for good. What the kernel says of it is not enough: a pid is used again, and where
+// that happens within one clock tick (a hundredth of a second), with the same start time.
 struct ProcessKey {
   pid_t pid = 0;  // in the host's PID namespace
   uint64_t start_time_ticks = 0;
+  // Of those that had both: given by the registry to each that connects, never twice. 0: as the
+  // kernel says it, whoever that is.
+  uint64_t incarnation = 0;
+
+  ProcessKey AsTheKernelSays() const { return {pid, start_time_ticks, 0}; }
 
   friend bool operator==(const ProcessKey&, const ProcessKey&) = default;
 };
 
 struct ProcessKeyHash {
   size_t operator()(const ProcessKey& key) const {
-    return std::hash<uint64_t>()(key.start_time_ticks * 4194304 + static_cast<uint64_t>(key.pid));
+    return std::hash<uint64_t>()(key.start_time_ticks * 4194304 + static_cast<uint64_t>(key.pid)) ^
+           std::hash<uint64_t>()(key.incarnation << 32);
   }
 };
 

@@ -1,0 +1,116 @@
+// A pid that another process has by now: with the start time of the one before it, too, which counts
+// in hundredths of a second.
+#include "gmock/gmock.h"
+#include "tests/unit/plugin/broker/share_harness.h"
+
+namespace npu_ipc::broker {
+namespace {
+
+using wire::MessageType;
+using wire::Status;
+
+class PidReuseTest : public ShareRegistryTest {
+ protected:
+  static constexpr pid_t kExporterPid = 10;
+  static constexpr pid_t kImporterPid = 20;
+
+  void SetUp() override {
+    exporter_ = AddProcess(kExporterPid);
+    importer_ = AddProcess(kImporterPid);
+  }
+  wire::Admit TakeAdmit() { return Take<wire::Admit>(exporter_, MessageType::kAdmit); }
+  // Another process with the pid and the start time of `client`'s, whose end is heard of or not.
+  ClientId Succeed(ClientId client, pid_t pid, bool heard) {
+    context_.dead.insert(client);
+    if (heard) registry_.Remove(client);
+    return AddProcess(pid);
+  }
+
+  ClientId exporter_ = 0;
+  ClientId importer_ = 0;
+};
+
+class WhetherHeard : public PidReuseTest, public testing::WithParamInterface<bool> {};
+
+INSTANTIATE_TEST_SUITE_P(EndWas, WhetherHeard, testing::Bool(),
+                         [](const auto& test) { return test.param ? "Heard" : "NotHeardYet"; });
+
+TEST_P(WhetherHeard, AListingIsOfTheProcessThatWasMeant) {
+  Publish(exporter_, "rank-0");
+  Share(exporter_, importer_, "rank-0");
+  const ClientId next = Succeed(importer_, kImporterPid, GetParam());
+  Attach(next, "rank-0");
+  const wire::Admit admit = TakeAdmit();
+  EXPECT_EQ(admit.importer_host_pid, kImporterPid);
+  EXPECT_TRUE(NothingSent(next)) << "granted without its exporter's word";
+  Answer(exporter_, admit);
+  Take<wire::Grant>(next, MessageType::kGrant);
+}
+
+TEST_P(WhetherHeard, ItsConnectionsDoNotCountForTheNext) {
+  EXPECT_EQ(registry_.ClientsOf({kImporterPid, 1}), 1U);
+  context_.dead.insert(importer_);
+  if (GetParam()) registry_.Remove(importer_);
+  EXPECT_EQ(registry_.ClientsOf({kImporterPid, 1}), 0U);
+  AddProcess(kImporterPid);
+  AddProcess(kImporterPid);
+  EXPECT_EQ(registry_.ClientsOf({kImporterPid, 1}), 2U);
+}
+
+TEST_F(PidReuseTest, ARegionIsNotTakenOverByAnother) {
+  const wire::Published published = Publish(exporter_, "rank-0");
+  const GrantId grant = Share(exporter_, importer_, "rank-0").grant_id;
+  registry_.Disconnect(exporter_);
+  const ClientId next = Succeed(exporter_, kExporterPid, false);
+  auto claim = NewMessage<wire::ReclaimRegion>(MessageType::kReclaimRegion, ++request_id_);
+  PutText(claim.name, "rank-0");
+  claim.handle_kind = wire::HandleKind::kIpcKey;
+  memcpy(claim.handle, "key", 3);
+  claim.allocation_bytes = 4096;
+  claim.view_bytes = 4096;
+  claim.generation = published.generation;
+  registry_.ReclaimRegion(next, kGroup, claim);
+  EXPECT_EQ(Take<wire::Published>(next, MessageType::kPublished).generation, 0U);
+  registry_.Remove(exporter_);
+  const auto told = Take<wire::Withdrawing>(importer_, MessageType::kWithdrawing);
+  EXPECT_EQ(told.grant_id, grant);
+  EXPECT_EQ(told.reason, wire::WithdrawReason::kExporterGone);
+}
+
+TEST_F(PidReuseTest, AMappingIsNotTakenOverByAnother) {
+  Publish(exporter_, "rank-0");
+  const wire::Grant grant = Share(exporter_, importer_, "rank-0");
+  registry_.Disconnect(importer_);
+  const ClientId next = Succeed(importer_, kImporterPid, false);
+  auto claim = NewMessage<wire::ReclaimMapping>(MessageType::kReclaimMapping, ++request_id_);
+  PutText(claim.name, "rank-0");
+  claim.generation = grant.generation;
+  claim.exporter_host_pid = kExporterPid;
+  PutText(claim.exporter_pod_uid, "uid-10");
+  memcpy(claim.handle, "key", 3);
+  registry_.ReclaimMapping(next, claim);
+  EXPECT_NE(Take<wire::Reclaimed>(next, MessageType::kReclaimed).grant_id, grant.grant_id);
+  EXPECT_EQ(registry_.grants(), 2U);
+  registry_.Remove(importer_);
+  EXPECT_EQ(registry_.grants(), 1U);
+}
+
+TEST_F(PidReuseTest, TheEndOfTheEarlierOneEndsNothingOfTheNext) {
+  const ClientId next = Succeed(importer_, kImporterPid, false);
+  Publish(next, "rank-1", 0, "key-1");
+  registry_.Remove(importer_);
+  EXPECT_EQ(registry_.regions(), 1U);
+  EXPECT_EQ(registry_.ClientsOf({kImporterPid, 1}), 1U);
+  registry_.Remove(next);
+  EXPECT_EQ(registry_.ClientsOf({kImporterPid, 1}), 0U);
+}
+
+TEST_F(PidReuseTest, TheNextMayEndBeforeTheEarlierOneIsKnownTo) {
+  registry_.Remove(Succeed(importer_, kImporterPid, false));
+  EXPECT_EQ(registry_.ClientsOf({kImporterPid, 1}), 0U);
+  registry_.Remove(importer_);
+  EXPECT_EQ(registry_.ClientsOf({kImporterPid, 1}), 0U);
+}
+
+}  // namespace
+}  // namespace npu_ipc::broker
