@@ -18,10 +18,15 @@ using Error = int;      // aclError, and rtError_t of the functions below
 using Context = void*;  // aclrtContext
 
 inline constexpr Error kSuccess = 0;
-inline constexpr Error kContextNull = 107002;       // acl: ACL_ERROR_RT_CONTEXT_NULL
-inline constexpr Error kMemoryAllocation = 207001;  // acl: ACL_ERROR_RT_MEMORY_ALLOCATION
-inline constexpr size_t kExportKeyBytes = 65;       // acl: 64 printable characters and a NUL
+inline constexpr Error kContextNull = 107002;          // acl: ACL_ERROR_RT_CONTEXT_NULL
+inline constexpr Error kFeatureNotSupported = 207000;  // acl: ACL_ERROR_RT_FEATURE_NOT_SUPPORT
+inline constexpr Error kMemoryAllocation = 207001;     // acl: ACL_ERROR_RT_MEMORY_ALLOCATION
+inline constexpr size_t kExportKeyBytes = 65;          // acl: 64 printable characters and a NUL
 inline constexpr uint64_t kFlagDefault = 0;  // acl: ACL_RT_IPC_MEM_{EXPORT,IMPORT}_FLAG_DEFAULT
+// acl: ACL_RT_IPC_MEM_EXPORT_FLAG_DISABLE_PID_VALIDATION
+inline constexpr uint64_t kFlagDisablePidValidation = 1;
+// acl: ACL_RT_IPC_MEM_IMPORT_FLAG_ENABLE_PEER_ACCESS
+inline constexpr uint64_t kFlagEnablePeerAccess = 1;
 
 namespace vendor {
 extern "C" {

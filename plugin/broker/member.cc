@@ -21,14 +21,6 @@ bool Same(const Result<pods::SharePolicy>& a, const Result<pods::SharePolicy>& b
          a.status().message() == b.status().message();
 }
 
-// What is asked for must hold: nobody is admitted on terms that nobody keeps.
-std::optional<Refusal> NotSupportedYet(const pods::Pod& pod, const pods::SharePolicy& policy) {
-  if (policy.inject != pods::InjectMode::kPreload) return std::nullopt;
-  return Refusal{
-      wire::Status::kUnsupported,
-      "pod " + pods::FullName(pod) + ": npu-ipc.io/inject: preload is not supported yet"};
-}
-
 GroupKey ToKey(const pods::GroupId& group) { return {group.owner, group.name}; }
 
 }  // namespace
@@ -89,8 +81,12 @@ std::variant<const pods::SharePolicy*, Refusal> Member::Policy() {
                        (state.problem.empty() ? "" : "; " + state.problem) + ")"};
   }
   if (!policy_.ok()) return FromPolicy(policy_.status());
-  if (auto refusal = NotSupportedYet(*pod_, *policy_)) return *refusal;
   return &policy_.value();
+}
+
+bool Member::MayDisablePidValidation() {
+  Refresh();
+  return pod_ != nullptr && cluster_.MayDisablePidValidation(pod_->pod_namespace);
 }
 
 std::variant<GroupKey, Refusal> Member::Resolve(std::string_view group) {

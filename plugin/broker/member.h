@@ -32,11 +32,14 @@ class Member {
   // nullptr where the directory does not know the pod (yet, or any more).
   std::shared_ptr<const pods::Pod> pod();
 
-  // The pod's memberships, or why it has none: kUnknownPod, kNoGroup, kBadAnnotation, kUnsupported.
+  // The pod's memberships, or why it has none: kUnknownPod, kNoGroup, kBadAnnotation.
   std::variant<const pods::SharePolicy*, Refusal> Policy();
 
   // The pod with its policy, until either changes; else as Policy().
   std::variant<pods::PodSide, Refusal> Side();
+
+  // Whether the cluster lets the pod's programs export with their pid validation off.
+  bool MayDisablePidValidation();
 
   // The group that a request means: "name" of the pod's own namespace or "namespace/name"; an empty
   // name is the pod's only group. kNotInGroup where the pod is no member, or of several and none is

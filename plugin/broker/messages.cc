@@ -73,10 +73,10 @@ std::optional<std::string> CheckRegion(const M& message) {
   if (auto bad = CheckText(message.group, "group")) return bad;
   if (auto bad = CheckName(message.name, "name")) return bad;
   if (message.handle_kind < wire::HandleKind::kIpcKey ||
-      message.handle_kind > wire::HandleKind::kEvent) {
+      message.handle_kind > wire::HandleKind::kOpenIpcKey) {
     return "unknown handle kind " + std::to_string(static_cast<uint32_t>(message.handle_kind));
   }
-  if (message.handle_kind == wire::HandleKind::kIpcKey && !IsIpcKey(message.handle)) {
+  if (wire::IsIpcKey(message.handle_kind) && !IsIpcKey(message.handle)) {
     return "the handle is not of an export key's form";
   }
   if (message.allocation_bytes == 0 || message.view_bytes == 0 ||
@@ -101,7 +101,7 @@ std::optional<std::string> Check(const wire::ReclaimMapping& message) {
   if (auto bad = CheckName(message.name, "name")) return bad;
   if (message.generation == 0) return "no generation";
   if (message.exporter_host_pid <= 0) return "no exporter pid";
-  if (message.handle_kind == wire::HandleKind::kIpcKey && !IsIpcKey(message.handle)) {
+  if (wire::IsIpcKey(message.handle_kind) && !IsIpcKey(message.handle)) {
     return "the handle is not of an export key's form";
   }
   return CheckText(message.exporter_pod_uid, "exporter_pod_uid");
@@ -143,6 +143,14 @@ std::optional<std::string> Check(const wire::Rotated& message) {
   return std::nullopt;
 }
 
+std::optional<std::string> Check(const wire::TranslatePids& message) {
+  if (message.count == 0 || message.count > wire::kMaxPids) {
+    return std::to_string(message.count) + " pids, not 1 to " + std::to_string(wire::kMaxPids);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> Check(const wire::AskPolicy&) { return std::nullopt; }
 std::optional<std::string> Check(const wire::Withdraw&) { return std::nullopt; }
 std::optional<std::string> Check(const wire::Unsubscribe&) { return std::nullopt; }
 std::optional<std::string> Check(const wire::PeerHeld&) { return std::nullopt; }
@@ -178,6 +186,7 @@ Decoded DecodeBody(const void* packet, size_t bytes, const wire::MessageHeader& 
     case MessageType::kPublish:
       return DecodeAs<wire::Publish>(packet, bytes, header);
     case MessageType::kAttach:
+    case MessageType::kAttachPublished:
       return DecodeAs<wire::Attach>(packet, bytes, header);
     case MessageType::kWithdraw:
       return DecodeAs<wire::Withdraw>(packet, bytes, header);
@@ -205,6 +214,10 @@ Decoded DecodeBody(const void* packet, size_t bytes, const wire::MessageHeader& 
       return DecodeAs<wire::Rotated>(packet, bytes, header);
     case MessageType::kClosed:
       return DecodeAs<wire::Closed>(packet, bytes, header);
+    case MessageType::kTranslatePids:
+      return DecodeAs<wire::TranslatePids>(packet, bytes, header);
+    case MessageType::kAskPolicy:
+      return DecodeAs<wire::AskPolicy>(packet, bytes, header);
     default:
       return Malformed(header.request_id,
                        "unknown type " + std::to_string(static_cast<uint32_t>(header.type)));

@@ -24,7 +24,7 @@ using ClientMessage =
     std::variant<wire::Hello, wire::Publish, wire::Attach, wire::Withdraw, wire::Imported,
                  wire::Detached, wire::Admitted, wire::List, wire::Subscribe, wire::Unsubscribe,
                  wire::ReclaimRegion, wire::ReclaimMapping, wire::PeerHeld, wire::ReclaimDone,
-                 wire::Rotated, wire::Closed>;
+                 wire::Rotated, wire::Closed, wire::TranslatePids, wire::AskPolicy>;
 
 // A packet that breaks a rule of wire.h: refused, and its connection ended.
 struct BadMessage {

@@ -74,6 +74,7 @@ bool PodRights::LetsIn(const GroupKey& group, const pods::Pod& guest, pods::Shar
 std::optional<Refusal> PodRights::CheckShare(const std::string& exporter,
                                              const std::string& importer, const GroupKey& group) {
   const std::shared_ptr<Member> exporting = MemberOf(exporter);
+  if (exporter == importer) return CheckRight(*exporting, group, ShareRight::kExport);
   const std::shared_ptr<Member> importing = MemberOf(importer);
   const auto exporter_side = exporting->Side();
   if (const auto* refusal = std::get_if<Refusal>(&exporter_side)) return *refusal;

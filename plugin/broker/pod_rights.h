@@ -34,7 +34,8 @@ class PodRights {
   // in it, kNamespaceDenied where no pod of that namespace on the node allows it.
   std::optional<Refusal> CheckRight(Member& member, const GroupKey& group, ShareRight right);
 
-  // Why a process of `importer` may not map what one of `exporter` shares in the group.
+  // Why a process of `importer` may not map what one of `exporter` shares in the group. Within one
+  // pod it may whatever a process of it may share.
   std::optional<Refusal> CheckShare(const std::string& exporter, const std::string& importer,
                                     const GroupKey& group);
 

@@ -4,8 +4,10 @@
 #include <sys/epoll.h>
 
 #include <utility>
+#include <vector>
 
 #include "plugin/identity/container.h"
+#include "plugin/identity/namespace_pid.h"
 
 namespace npu_ipc::broker {
 namespace {
@@ -196,6 +198,8 @@ void Session::Serve(const pods::Pod& pod) {
   info.container_id = container_->container_id;
   info.container_name = pods::ContainerName(pod, container_->container_id);
   info.speaks_minor = speaks_minor_;
+  const Result<pid_t> own_pid = identity::NamespacePidOf(process_->process());
+  if (own_pid.ok()) info.own_pid = *own_pid;
   client_ = services_.shares.AddClient(std::move(info));
   host_.OnClientAdded(id_, client_);
   spdlog::info("client connected: {}", Describe());
@@ -294,6 +298,23 @@ void Session::Handle(const wire::Subscribe& message) {
 
 void Session::Handle(const wire::Unsubscribe& message) {
   services_.shares.Unsubscribe(client_, message);
+}
+
+void Session::Handle(const wire::TranslatePids& message) {
+  std::vector<GroupKey> groups;
+  const auto policy = member_->Policy();
+  if (const auto* const shares = std::get_if<const pods::SharePolicy*>(&policy)) {
+    for (const pods::Membership& membership : (*shares)->groups) {
+      groups.push_back({membership.group.owner, membership.group.name});
+    }
+  }
+  services_.shares.TranslatePids(client_, groups, message);
+}
+
+void Session::Handle(const wire::AskPolicy& message) {
+  auto answer = NewMessage<wire::PolicyTold>(MessageType::kPolicyTold, message.header.request_id);
+  answer.may_disable_pid_validation = member_->MayDisablePidValidation() ? 1 : 0;
+  connection_->Send(&answer, sizeof(answer));
 }
 
 void Session::Refuse(uint64_t request_id, const Refusal& refusal) {

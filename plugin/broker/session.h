@@ -111,6 +111,8 @@ class Session final : private Connection::Handler {
   void Handle(const wire::List& message);
   void Handle(const wire::Subscribe& message);
   void Handle(const wire::Unsubscribe& message);
+  void Handle(const wire::TranslatePids& message);
+  void Handle(const wire::AskPolicy& message);
 
   // The group that a request means; none where the request was refused.
   template <class M>

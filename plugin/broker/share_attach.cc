@@ -44,8 +44,12 @@ uint32_t MillisecondsUntil(TimePoint when, TimePoint now) {
 void ShareRegistry::Attach(ClientId id, const GroupKey& group, const wire::Attach& request) {
   const RequestId request_id = request.header.request_id;
   const RegionName name{group, std::string(Text(request.name))};
+  if (request.header.type == MessageType::kAttachPublished && IsAbsent(name)) {
+    return TellAbsent(id, name, request_id);
+  }
   // At once, not only when the region is there: waiting would not help.
-  if (const auto refusal = context_.CheckRight(id, group, ShareRight::kImport)) {
+  const auto refusal = context_.CheckRight(id, group, ShareRight::kImport);
+  if (refusal && !IsOfOwnPod(id, name)) {
     metrics_.CountAttach(StatusName(refusal->status));
     return Refuse(id, request_id, *refusal);
   }
@@ -69,8 +73,12 @@ void ShareRegistry::Attach(ClientId id, const GroupKey& group, const wire::Attac
   attach.name = name;
   attach.device = request.claimed_physical_device;
   attach.wait_milliseconds = request.wait_milliseconds;
+  attach.published = request.header.type == MessageType::kAttachPublished;
   if (request.wait_milliseconds != UINT32_MAX) {  // that one waits without end
     attach.wait_ends = clock_.Now() + std::chrono::milliseconds(request.wait_milliseconds);
+    if (attach.published && !hold_new_ && !names_.contains(name)) {
+      attach.wait_ends = std::min(*attach.wait_ends, started_ + limits_.reclaim_window);
+    }
     attach.wait_deadline =
         deadlines_.Add(*attach.wait_ends, [this, attach_id = attach.id] { WaitEnded(attach_id); });
   }
@@ -108,18 +116,17 @@ void ShareRegistry::TryAttach(AttachId attach_id) {
 
 std::optional<Refusal> ShareRegistry::CheckAttach(const PendingAttach& attach,
                                                   const Region& region) {
-  if (auto refusal = context_.CheckRight(attach.client, attach.name.group, ShareRight::kImport)) {
-    return refusal;
-  }
   const Client& exporter = Known(region.exporter);
-  if (auto refusal = context_.CheckRight(region.exporter, attach.name.group, ShareRight::kExport)) {
+  auto refusal = context_.CheckRight(attach.client, attach.name.group, ShareRight::kImport);
+  if (refusal && !IsOfOwnPod(attach.client, attach.name)) return refusal;
+  refusal = context_.CheckRight(region.exporter, attach.name.group, ShareRight::kExport);
+  if (refusal) {
     return Refusal{Status::kNotInGroup, "the exporter of '" + attach.name.name +
                                             "' may no longer share it: " + refusal->reason};
   }
-  if (auto refusal = context_.CheckShare(exporter.pod->uid, Known(attach.client).pod->uid,
-                                         attach.name.group)) {
-    return refusal;
-  }
+  refusal =
+      context_.CheckShare(exporter.pod->uid, Known(attach.client).pod->uid, attach.name.group);
+  if (refusal) return refusal;
   const ProcessKey& importer = Known(attach.client).info.process;
   if (exporter.info.process == importer) {
     return Refusal{Status::kUnsupported,
@@ -176,7 +183,8 @@ bool ShareRegistry::WaitsForKey(const PendingAttach& attach, const Region& regio
 }
 
 void ShareRegistry::Wait(PendingAttach& attach) {
-  if (attach.wait_ends && *attach.wait_ends <= clock_.Now()) return WaitEnded(attach.id);
+  const bool ended = attach.wait_ends && *attach.wait_ends <= clock_.Now();
+  if (ended || (attach.published && IsAbsent(attach.name))) return WaitEnded(attach.id);
   waiting_[attach.name].insert(attach.id);
 }
 
@@ -267,6 +275,10 @@ void ShareRegistry::WaitEnded(AttachId attach_id) {
                                         " ended or withdrew it during the attach, and nobody "
                                         "published it again" +
                                         within});
+  }
+  if (attach.published && IsAbsent(attach.name)) {
+    TellAbsent(attach.client, attach.name, attach.request_id);
+    return EndAttach(attach_id, StatusName(Status::kNotFound));
   }
   if (attach.wait_milliseconds == 0) {
     return RefuseAttach(attach_id,

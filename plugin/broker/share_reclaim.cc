@@ -28,7 +28,7 @@ std::optional<Refusal> ShareRegistry::CheckReclaim(ClientId id, const RegionName
   if (client.reclaimed) {
     return Refusal{Status::kMalformed, "a ReclaimRegion after ReclaimDone"};
   }
-  if (claim.handle_kind != wire::HandleKind::kIpcKey) {
+  if (!wire::IsIpcKey(claim.handle_kind)) {
     return Refusal{Status::kUnsupported, "only memory exported by key can be reclaimed"};
   }
   if (RecordOf(client).regions >= limits_.regions) {

@@ -203,6 +203,10 @@ void ShareRegistry::Publish(ClientId id, const GroupKey& group, const wire::Publ
       client.info.container_name.empty() ? client.info.container_id : client.info.container_name,
       client.info.process.pid, region.device, region.allocation_bytes);
   Send(id, answer);
+  if (region.key->kind == wire::HandleKind::kOpenIpcKey) {
+    spdlog::warn("any process of the node can import the region, pid validation is off: region={}",
+                 region.id);
+  }
   BindClaims(region);
   WakeWaiting(name);
   UpdateGauges();
@@ -243,11 +247,12 @@ template ShareRegistry::Region& ShareRegistry::AddRegion(ClientId, const RegionN
 std::optional<Refusal> ShareRegistry::CheckPublish(ClientId id, const RegionName& name,
                                                    const wire::Publish& request) {
   if (auto refusal = context_.CheckRight(id, name.group, ShareRight::kExport)) return refusal;
-  if (request.handle_kind != wire::HandleKind::kIpcKey) {
+  if (!wire::IsIpcKey(request.handle_kind)) {
     return Refusal{Status::kUnsupported,
                    "only memory exported by key (aclrtIpcMemGetExportKey) can be published; other "
                    "handles are not supported yet"};
   }
+  if (auto refusal = CheckKeyName(request)) return refusal;
   const Count& regions = RecordOf(Known(id)).regions;
   if (AtLimit(regions, limits_.regions, limits_.pod.regions)) {
     return Refusal{Status::kLimit, "this process has published " + std::to_string(regions) +

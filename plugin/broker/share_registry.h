@@ -190,6 +190,10 @@ class ShareRegistry {
   void ListRegions(ClientId client, const GroupKey& group, const wire::List& request);
   void Subscribe(ClientId client, const GroupKey& group, const wire::Subscribe& request);
   void Unsubscribe(ClientId client, const wire::Unsubscribe& request);
+  // Which processes are meant by pids that another one has of them, in their own namespaces:
+  // answered for those that may import from `client` in `groups`, the groups of its pod.
+  void TranslatePids(ClientId client, const std::vector<GroupKey>& groups,
+                     const wire::TranslatePids& request);
   // ShareContext::HasRoom() is true again.
   void OnRoom(ClientId client) { TellSoon(client); }
 
@@ -286,6 +290,7 @@ class ShareRegistry {
     Deadlines::Id wait_deadline = 0;
     RegionId region = 0;  // whose exporter was asked; 0 while it waits for a region
     Deadlines::Id admit_deadline = 0;
+    bool published = false;           // it is not waited for where nobody has published it
     bool exporter_went = false;       // an exporter ended or withdrew meanwhile
     SubscriptionId subscription = 0;  // that it is tried ahead of an attach for: nobody is answered
   };
@@ -357,6 +362,12 @@ class ShareRegistry {
   void EraseIfDrained(RegionId region);
   void WithdrawAll(ClientId client);
   std::string Holders(const Region& region);
+
+  // share_by_key.cc
+  std::optional<Refusal> CheckKeyName(const wire::Publish& request);
+  bool IsAbsent(const RegionName& name) const;
+  bool IsOfOwnPod(ClientId client, const RegionName& name);
+  void TellAbsent(ClientId client, const RegionName& name, RequestId request_id);
 
   // share_attach.cc: attaches and grants.
   void TryAttach(AttachId attach);

@@ -46,6 +46,7 @@ struct ClientInfo {
   std::string container_id;
   std::string container_name;  // empty where the directory does not have it
   uint32_t speaks_minor = 0;   // of wire.h's major version
+  pid_t own_pid = 0;           // as the process sees itself; 0: unknown
 
   std::string PodFullName() const { return pod_namespace + "/" + pod_name; }
 };

@@ -32,7 +32,7 @@
 namespace npu_ipc::wire {
 
 inline constexpr uint16_t kVersionMajor = 1;
-inline constexpr uint16_t kVersionMinor = 1;
+inline constexpr uint16_t kVersionMinor = 2;
 
 // Where a container finds the broker, unless its environment says otherwise.
 inline constexpr char kDefaultSocketPath[] = "/run/npu-ipc/broker.sock";
@@ -50,7 +50,14 @@ enum class HandleKind : uint32_t {
   kFabric = 3,     // aclrtMemFabricHandle: not supported yet
   kNotify = 4,     // aclrtNotifyGetExportKey: not supported yet
   kEvent = 5,      // aclrtIpcGetEventHandle: not supported yet
+  // As kIpcKey, exported with its pid validation off: any process of the node that has the key, or
+  // guesses it, can import the memory (1.2).
+  kOpenIpcKey = 6,
 };
+
+inline constexpr bool IsIpcKey(HandleKind kind) {
+  return kind == HandleKind::kIpcKey || kind == HandleKind::kOpenIpcKey;
+}
 
 // Why something was refused. The library passes these on as npu_ipc_status; values are fixed for
 // ever.
@@ -95,6 +102,11 @@ enum class MessageType : uint32_t {
   kSubscribe = 6,       // Subscribed (1.1)
   kReclaimRegion = 7,   // Published (1.1)
   kReclaimMapping = 8,  // Reclaimed (1.1)
+  // An Attach to a region that has been published: where it has not, NOT_FOUND at once, unless its
+  // exporter may be about to come back to a broker that was restarted. Grant (1.2)
+  kAttachPublished = 9,
+  kTranslatePids = 10,  // PidsTranslated (1.2)
+  kAskPolicy = 11,      // PolicyTold (1.2)
   // Library to broker, not answered.
   kImported = 32,     // the outcome of a Grant
   kDetached = 33,     // the importer has closed its mapping
@@ -109,10 +121,12 @@ enum class MessageType : uint32_t {
   kPublished = 65,
   kGrant = 66,
   kWithdrawn = 67,
-  kRefused = 68,     // any request's other answer
-  kListed = 69,      // (1.1)
-  kSubscribed = 70,  // (1.1)
-  kReclaimed = 71,   // (1.1)
+  kRefused = 68,         // any request's other answer
+  kListed = 69,          // (1.1)
+  kSubscribed = 70,      // (1.1)
+  kReclaimed = 71,       // (1.1)
+  kPidsTranslated = 72,  // (1.2)
+  kPolicyTold = 73,      // (1.2)
   // Broker to library, unasked.
   kAdmit = 96,          // to an exporter: whitelist this process
   kWithdrawing = 97,    // to an importer: close this mapping
@@ -141,6 +155,12 @@ constexpr uint16_t MinorOf(MessageType type) {
     case MessageType::kRepublished:
     case MessageType::kRegionChange:
       return 1;
+    case MessageType::kAttachPublished:
+    case MessageType::kTranslatePids:
+    case MessageType::kAskPolicy:
+    case MessageType::kPidsTranslated:
+    case MessageType::kPolicyTold:
+      return 2;
     default:
       return 0;
   }
@@ -492,6 +512,41 @@ struct Closed {
   uint64_t region_id;
 };
 static_assert(sizeof(Closed) == 32);
+
+// Since 1.2 from here on: what unmodified programs need.
+
+inline constexpr uint32_t kMaxPids = 31;  // driver: of one call
+
+// Which host pids are meant by pids that a program has from other processes, which may have told it
+// their own namespace's.
+struct TranslatePids {
+  MessageHeader header;
+  uint32_t count;
+  int32_t pids[kMaxPids];
+};
+static_assert(sizeof(TranslatePids) == 24 + 4 + 124);
+
+// In the order of the request. A pid that is a host pid already, or that no process or more than
+// one of the pod's groups has in its own namespace, is as it was.
+struct PidsTranslated {
+  MessageHeader header;
+  uint32_t count;
+  int32_t pids[kMaxPids];
+};
+static_assert(sizeof(PidsTranslated) == 24 + 4 + 124);
+
+// What the cluster allows this pod.
+struct AskPolicy {
+  MessageHeader header;
+};
+static_assert(sizeof(AskPolicy) == 24);
+
+struct PolicyTold {
+  MessageHeader header;
+  uint32_t may_disable_pid_validation;  // 1: what it exports may be kOpenIpcKey
+  uint32_t reserved;
+};
+static_assert(sizeof(PolicyTold) == 32);
 
 static_assert(sizeof(Welcome) <= kMaxMessageBytes && sizeof(Grant) <= kMaxMessageBytes &&
               sizeof(Publish) <= kMaxMessageBytes && sizeof(RegionChange) <= kMaxMessageBytes &&

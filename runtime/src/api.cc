@@ -1,6 +1,5 @@
 // The exported functions: argument checks, and what every entry owes its host (errno kept, a fork
 // noticed). What they do is in client.cc, exporter.cc and importer.cc.
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -58,17 +57,16 @@ npu_ipc_status Attach(Client* client, const char* name, const npu_ipc_attach_opt
   if (!ValidName(name) || !ValidGroup(options.group)) return Invalid(client, kBadName);
   const uint32_t wait_ms = options.wait_ms == 0 ? kDefaultWaitMilliseconds : options.wait_ms;
   Mapping* attached = nullptr;
-  const npu_ipc_status status = client->importer().Attach(
-      name, options.group == nullptr ? "" : options.group, wait_ms, &attached);
+  AttachRequest request = {name, options.group == nullptr ? "" : options.group, false,
+                           hal::acl::kFlagDefault, hal::acl::kSuccess};
+  const npu_ipc_status status =
+      client->importer().Attach(&request, Deadline::After(wait_ms), &attached);
   if (status == NPU_IPC_OK) *mapping = reinterpret_cast<npu_ipc_mapping*>(attached);
   return status;
 }
 
 const char* SocketPath(const npu_ipc_open_options& options) {
-  if (options.socket_path != nullptr) return options.socket_path;
-  const char* const from_environment = ::secure_getenv(wire::kSocketPathVariable);
-  const bool set = from_environment != nullptr && from_environment[0] != '\0';
-  return set ? from_environment : wire::kDefaultSocketPath;
+  return options.socket_path != nullptr ? options.socket_path : SocketPathOfProcess();
 }
 
 }  // namespace
@@ -94,8 +92,8 @@ npu_ipc_status npu_ipc_open(const npu_ipc_open_options* options, npu_ipc_client*
   const uint32_t timeout_ms =
       known.timeout_ms == 0 ? npu_ipc::runtime::kDefaultTimeoutMilliseconds : known.timeout_ms;
   Client* opened = nullptr;
-  const npu_ipc_status status =
-      Client::Open(npu_ipc::runtime::SocketPath(known), timeout_ms, &opened);
+  const npu_ipc_status status = Client::Open(npu_ipc::runtime::SocketPath(known), timeout_ms,
+                                             Client::Absence::kWait, &opened);
   *client = reinterpret_cast<npu_ipc_client*>(opened);
   return status;
 }

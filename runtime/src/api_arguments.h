@@ -1,27 +1,15 @@
 // What every exported function does with its arguments, and owes its host.
 #pragma once
 
-#include <errno.h>
 #include <string.h>
 
 #include "runtime/include/npu_ipc.h"
 #include "runtime/protocol/wire.h"
 #include "runtime/src/client.h"
+#include "runtime/src/errno_keeper.h"
 #include "runtime/src/text.h"
 
 namespace npu_ipc::runtime {
-
-// The host's errno is as it was.
-class ErrnoKeeper {
- public:
-  ErrnoKeeper() : saved_(errno) {}
-  ~ErrnoKeeper() { errno = saved_; }
-  ErrnoKeeper(const ErrnoKeeper&) = delete;
-  ErrnoKeeper& operator=(const ErrnoKeeper&) = delete;
-
- private:
-  const int saved_;
-};
 
 inline Client* FromHandle(npu_ipc_client* client) { return reinterpret_cast<Client*>(client); }
 inline Region* FromHandle(npu_ipc_region* region) { return reinterpret_cast<Region*>(region); }

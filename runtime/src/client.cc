@@ -72,6 +72,12 @@ Text NotConnected(npu_ipc_status status, const char* socket_path) {
 
 }  // namespace
 
+const char* SocketPathOfProcess() {
+  const char* const from_environment = ::secure_getenv(wire::kSocketPathVariable);
+  const bool set = from_environment != nullptr && from_environment[0] != '\0';
+  return set ? from_environment : wire::kDefaultSocketPath;
+}
+
 Client::Client(ProcessState* process)
     : pid_(process->pid),
       process_(process),
@@ -84,7 +90,8 @@ Client::~Client() {
   if (connection_ != nullptr) connection_->Release();
 }
 
-npu_ipc_status Client::Open(const char* socket_path, uint32_t timeout_ms, Client** result) {
+npu_ipc_status Client::Open(const char* socket_path, uint32_t timeout_ms, Absence absence,
+                            Client** result) {
   OpenRawLog();
   ProcessState* const process = ThisProcess();
   Client* const client = process == nullptr ? nullptr : New<Client>(process);
@@ -98,7 +105,8 @@ npu_ipc_status Client::Open(const char* socket_path, uint32_t timeout_ms, Client
   }
   CopyText(client->socket_path_, sizeof(client->socket_path_), socket_path);
   Connection* connection = nullptr;
-  const npu_ipc_status status = client->Handshake(Deadline::After(timeout_ms), &connection);
+  const npu_ipc_status status =
+      client->Handshake(Deadline::After(timeout_ms), absence, &connection);
   client->open_status_ = status;
   if (status == NPU_IPC_OK) client->Install(connection);
   return status;
@@ -160,6 +168,29 @@ uint32_t Client::BrokerMinor() {
   return identity_.header.speaks_minor;
 }
 
+bool Client::Connected() {
+  MutexLock lock(mutex_);
+  return connection_ != nullptr;
+}
+
+int32_t Client::HostPid() {
+  MutexLock lock(mutex_);
+  return identity_.host_pid;
+}
+
+void Client::CopyGroups(char (&groups)[sizeof(wire::Welcome::groups)]) {
+  MutexLock lock(mutex_);
+  memcpy(groups, identity_.groups, sizeof(groups));
+}
+
+void Client::Reconnect() {
+  uint64_t id = 0;
+  Connection* const connection = AcquireConnection(&id);
+  if (connection == nullptr) return;
+  LoseConnection(connection, NPU_IPC_DISCONNECTED);
+  connection->Release();
+}
+
 npu_ipc_status Client::WhoAmI(npu_ipc_identity* identity) {
   MutexLock lock(mutex_);
   if (open_status_ != NPU_IPC_OK) return open_status_;
@@ -211,7 +242,7 @@ int Client::EventDescriptor() {
   return events_.ReadableDescriptor();
 }
 
-npu_ipc_status Client::Handshake(Deadline deadline, Connection** result) {
+npu_ipc_status Client::Handshake(Deadline deadline, Absence absence, Connection** result) {
   BackOff back_off(deadline);
   for (;;) {
     Text error;
@@ -226,7 +257,8 @@ npu_ipc_status Client::Handshake(Deadline deadline, Connection** result) {
       connection->Release();
     }
     if (error.empty()) error = NotConnected(status, socket_path_);
-    if (!Transient(status) || !back_off.Pause()) {
+    const bool final = absence == Absence::kFail && status == NPU_IPC_NO_BROKER;
+    if (final || !Transient(status) || !back_off.Pause()) {
       return Fail(status == NPU_IPC_RECONNECT ? NPU_IPC_DISCONNECTED : status, error);
     }
   }
@@ -300,7 +332,7 @@ npu_ipc_status Client::EnsureConnected(Deadline deadline) {
   npu_ipc_status status = NPU_IPC_OK;
   if (!connected) {
     Connection* connection = nullptr;
-    status = Handshake(deadline, &connection);
+    status = Handshake(deadline, Absence::kWait, &connection);
     if (status == NPU_IPC_OK) Install(connection);
   }
   if (status == NPU_IPC_OK) status = StartThread();
@@ -447,7 +479,8 @@ npu_ipc_status Client::Exchange(Connection* connection, PendingRequest* request,
                                 Deadline deadline) {
   Message& message = request->message;
   message.header.request_id = NextRequestId();
-  if (message.header.type == wire::MessageType::kAttach) {
+  if (message.header.type == wire::MessageType::kAttach ||
+      message.header.type == wire::MessageType::kAttachPublished) {
     message.attach.wait_milliseconds = BrokerWait(deadline);
   }
   request->connection_ = connection;
@@ -514,9 +547,18 @@ npu_ipc_status Client::RequestOver(uint64_t connection_id, PendingRequest* reque
 }
 
 npu_ipc_status Client::Tell(uint64_t connection_id, const void* message, size_t bytes) {
+  return TellWithin(Deadline::After(timeout_ms_), connection_id, message, bytes);
+}
+
+npu_ipc_status Client::TellAtOnce(uint64_t connection_id, const void* message, size_t bytes) {
+  return TellWithin(Deadline::After(0), connection_id, message, bytes);
+}
+
+npu_ipc_status Client::TellWithin(Deadline deadline, uint64_t connection_id, const void* message,
+                                  size_t bytes) {
   Connection* const connection = AcquireConnectionOf(connection_id);
   if (connection == nullptr) return NPU_IPC_DISCONNECTED;
-  const npu_ipc_status status = connection->Send(message, bytes, Deadline::After(timeout_ms_));
+  const npu_ipc_status status = connection->Send(message, bytes, deadline);
   // A broker that does not read for that long cannot be told in order any more.
   if (status != NPU_IPC_OK) LoseConnection(connection, NPU_IPC_DISCONNECTED);
   connection->Release();

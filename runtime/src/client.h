@@ -51,10 +51,15 @@ struct PendingRequest : ListLink<PendingRequest> {
   std::atomic<uint32_t> done_{0};
 };
 
+// Where this process finds the broker: $NPU_IPC_SOCKET, else where containers have it.
+const char* SocketPathOfProcess();
+
 class Client {
  public:
-  // npu_ipc_open.
-  static npu_ipc_status Open(const char* socket_path, uint32_t timeout_ms, Client** result);
+  // npu_ipc_open. A broker that is not there is waited for as long as the timeout, or not at all.
+  enum class Absence { kWait, kFail };
+  static npu_ipc_status Open(const char* socket_path, uint32_t timeout_ms, Absence absence,
+                             Client** result);
   // npu_ipc_close: ends the client. In a forked child only its descriptors are closed.
   void Close();
 
@@ -69,6 +74,9 @@ class Client {
   npu_ipc_status RequestOver(uint64_t connection_id, PendingRequest* request, Deadline deadline);
   // Sends a message that nobody answers, over the connection with this id or not at all.
   npu_ipc_status Tell(uint64_t connection_id, const void* message, size_t bytes);
+  // The same without waiting for room: where there is none, the connection is given up, and over
+  // the next one the broker is told how things stand.
+  npu_ipc_status TellAtOnce(uint64_t connection_id, const void* message, size_t bytes);
   // Makes sure that there is a connection and a thread that reads it. On failure the last error is
   // set.
   npu_ipc_status EnsureConnected(Deadline deadline);
@@ -80,6 +88,12 @@ class Client {
   }
   // Counts connections that come and go, and answers to what was told over a new one.
   ChangeCount& changed() { return changed_; }
+  // Gives up the connection that is there: what is shared is told over the next one.
+  void Reconnect();
+  bool Connected();
+  // What the last Welcome said.
+  int32_t HostPid();
+  void CopyGroups(char (&groups)[sizeof(wire::Welcome::groups)]);
   // The group that the pod is in, where it is in one alone and `group` is empty: what is meant by
   // an empty name may be another one later.
   void NameGroup(const char* group, char (&named)[wire::kNameBytes]);
@@ -127,8 +141,9 @@ class Client {
   ~Client();
   void ReleaseReference();
 
-  // Connects and introduces this process, again and again until `deadline`.
-  npu_ipc_status Handshake(Deadline deadline, Connection** result);
+  // Connects and introduces this process, again and again until `deadline`; once, where absence is
+  // to fail and nobody listens.
+  npu_ipc_status Handshake(Deadline deadline, Absence absence, Connection** result);
   npu_ipc_status Introduce(Connection* connection, Deadline deadline, Text* error);
   wire::Hello MakeHello();
   // OK where `reply` is a Welcome, which is noted; else why not, in `*error` too.
@@ -146,6 +161,8 @@ class Client {
   npu_ipc_status Exchange(Connection* connection, PendingRequest* request, Deadline deadline);
   void ReadUntilDone(Connection* connection, const PendingRequest& request, Deadline deadline);
   npu_ipc_status Conclude(Connection* connection, const PendingRequest& request);
+  npu_ipc_status TellWithin(Deadline deadline, uint64_t connection_id, const void* message,
+                            size_t bytes);
   // The current connection, with a reference, or null.
   Connection* AcquireConnection(uint64_t* id);
   // The same, or null where the current one is not `id`.

@@ -85,8 +85,8 @@ npu_ipc_status ExportTable::Acquire(const hal::acl::IpcTable& vendor, void* base
 
 hal::acl::Error ExportTable::Make(const hal::acl::IpcTable& vendor, Export* exported) {
   char key[hal::acl::kExportKeyBytes] = {};
-  const hal::acl::Error code = vendor.get_export_key(exported->base, exported->bytes, key,
-                                                     sizeof(key), hal::acl::kFlagDefault);
+  const hal::acl::Error code =
+      vendor.get_export_key(exported->base, exported->bytes, key, sizeof(key), exported->flags);
   if (code != hal::acl::kSuccess) return code;
   key[sizeof(key) - 1] = '\0';
   MutexLock lock(mutex_);
@@ -141,12 +141,49 @@ bool ExportTable::Reserve(Export* exported) {
   return true;
 }
 
-void ExportTable::Unreserve(Export* exported) {
+bool ExportTable::Unreserve(Export* exported) {
   {
     MutexLock lock(mutex_);
+    if (exported->abandoned_) return false;
     exported->busy_ = false;
   }
   changed_.Announce();
+  return true;
+}
+
+Export* ExportTable::Adopt(void* base, size_t bytes, const char* key, uint64_t flags) {
+  Export* const adopted = New<Export>();
+  if (adopted == nullptr) return nullptr;
+  adopted->base = base;
+  adopted->bytes = bytes;
+  adopted->flags = flags;
+  CopyText(adopted->key_, sizeof(adopted->key_), key);
+  adopted->names_ = 1;
+  adopted->busy_ = false;
+  MutexLock lock(mutex_);
+  exports_.PushBack(adopted);
+  return adopted;
+}
+
+ExportTable::Closing ExportTable::ReserveToClose(Export* exported,
+                                                 char (&key)[hal::acl::kExportKeyBytes]) {
+  MutexLock lock(mutex_);
+  if (exported->busy_) {
+    exported->abandoned_ = true;
+    return Closing::kAbandoned;
+  }
+  exported->busy_ = true;
+  memcpy(key, exported->key_, sizeof(key));
+  return key[0] != '\0' ? Closing::kReserved : Closing::kNoKey;
+}
+
+void ExportTable::Forget(Export* exported) {
+  {
+    MutexLock lock(mutex_);
+    exports_.Remove(exported);
+  }
+  changed_.Announce();
+  Delete(exported);
 }
 
 ExportTable::Renewal ExportTable::Renew(const hal::acl::IpcTable& vendor, Export* exported,

@@ -20,6 +20,7 @@ struct Export : ListLink<Export> {
   // Fixed from the moment that ExportTable::Acquire returns it, but for what is atomic.
   void* base = nullptr;
   size_t bytes = 0;
+  uint64_t flags = hal::acl::kFlagDefault;  // that it is exported with
   std::atomic<uint32_t> whitelisted{
       0};  // processes on the key that it has now, as often as they were
 
@@ -28,7 +29,8 @@ struct Export : ListLink<Export> {
   // Guarded by the table's lock.
   char key_[hal::acl::kExportKeyBytes] = {};  // empty: a renewal has closed it and made no other
   uint32_t names_ = 0;
-  bool busy_ = true;  // a thread is in the vendor calls that make, renew or close its key
+  bool busy_ = true;        // a thread is in the vendor calls that make, renew or close its key
+  bool abandoned_ = false;  // closed by the program meanwhile
 };
 
 // Safe for concurrent use.
@@ -51,10 +53,23 @@ class ExportTable {
   npu_ipc_status Release(const hal::acl::IpcTable& vendor, Export* exported, Deadline deadline,
                          bool* closed, hal::acl::Error* code);
 
+  // Takes in what the program has exported itself, with one name. Null when the host is out of
+  // memory.
+  Export* Adopt(void* base, size_t bytes, const char* key, uint64_t flags);
+
   // Keeps the export from everybody else's renewing or closing it until Unreserve. False where
   // another thread is about that. REQUIRES: the export cannot be freed before this returns.
   bool Reserve(Export* exported);
-  void Unreserve(Export* exported);
+  // False where the program has closed it meanwhile: Close is to follow, then.
+  bool Unreserve(Export* exported);
+
+  // The program closes what it exported itself, and cannot wait. kReserved: for this thread, with
+  // its key in `key`; kAbandoned: whoever renews the key just now closes it; kNoKey: a renewal has
+  // closed it, and Forget is to follow.
+  enum class Closing { kReserved, kAbandoned, kNoKey };
+  Closing ReserveToClose(Export* exported, char (&key)[hal::acl::kExportKeyBytes]);
+  // Frees an export that this thread has reserved, or that has no key.
+  void Forget(Export* exported);
 
   enum class Renewal {
     kDone,

@@ -13,15 +13,20 @@ uint64_t PeerBit(uint32_t physical_device) { return uint64_t{1} << physical_devi
 
 npu_ipc_region* Handle(Region* region) { return reinterpret_cast<npu_ipc_region*>(region); }
 
-wire::Withdraw MakeWithdraw(uint64_t region_id, uint32_t drain_ms, uint64_t request_id) {
+wire::HandleKind KindOf(const Export& exported) {
+  const bool open = (exported.flags & hal::acl::kFlagDisablePidValidation) != 0;
+  return open ? wire::HandleKind::kOpenIpcKey : wire::HandleKind::kIpcKey;
+}
+
+}  // namespace
+
+wire::Withdraw Exporter::MakeWithdraw(uint64_t region_id, uint32_t drain_ms, uint64_t request_id) {
   wire::Withdraw withdraw = {};
   withdraw.header = MakeHeader<wire::Withdraw>(wire::MessageType::kWithdraw, request_id);
   withdraw.region_id = region_id;
   withdraw.drain_milliseconds = drain_ms;
   return withdraw;
 }
-
-}  // namespace
 
 npu_ipc_status Exporter::Publish(const PublishRequest& request, Region** result) {
   Text error;
@@ -52,18 +57,9 @@ npu_ipc_status Exporter::Publish(const PublishRequest& request, Region** result)
   region->view_bytes = request.view_bytes;
 
   PendingRequest pending;
-  wire::Publish& publish = pending.message.publish;
-  publish.header = MakeHeader<wire::Publish>(wire::MessageType::kPublish, 0);
-  CopyText(publish.group, sizeof(publish.group), region->group);
-  CopyText(publish.name, sizeof(publish.name), request.name);
-  publish.handle_kind = wire::HandleKind::kIpcKey;
-  publish.claimed_physical_device = device.physical_device;
   char key[hal::acl::kExportKeyBytes] = {};
   client_->process().exports.CopyKey(exported, key);
-  memcpy(publish.handle, key, sizeof(key));
-  publish.allocation_bytes = request.bytes;
-  publish.view_offset = request.view_offset;
-  publish.view_bytes = request.view_bytes;
+  FillPublish(*region, key, &pending.message.publish);
   pending.answer = wire::MessageType::kPublished;
   pending.on_answer = &OnPublished;
   pending.object = region;
@@ -75,6 +71,19 @@ npu_ipc_status Exporter::Publish(const PublishRequest& request, Region** result)
   }
   *result = region;
   return status;
+}
+
+void Exporter::FillPublish(const Region& region, const char* key, wire::Publish* publish) {
+  *publish = {};
+  publish->header = MakeHeader<wire::Publish>(wire::MessageType::kPublish, 0);
+  CopyText(publish->group, sizeof(publish->group), region.group);
+  CopyText(publish->name, sizeof(publish->name), region.name);
+  publish->handle_kind = KindOf(*region.exported);
+  publish->claimed_physical_device = region.device.physical_device;
+  memcpy(publish->handle, key, hal::acl::kExportKeyBytes);
+  publish->allocation_bytes = region.exported->bytes;
+  publish->view_offset = region.view_offset;
+  publish->view_bytes = region.view_bytes;
 }
 
 void Exporter::OnPublished(void* object, const Message& reply, uint64_t connection_id) {
@@ -224,6 +233,7 @@ void Exporter::Admit(const wire::Admit& admit, uint64_t connection_id, Deadline 
   char key[hal::acl::kExportKeyBytes] = {};
   ThreadDevice device;
   bool published = false;
+  bool listed = false;
   {
     MutexLock lock(client_->mutex());
     Region* const region = Find(admit.region_id);
@@ -233,6 +243,7 @@ void Exporter::Admit(const wire::Admit& admit, uint64_t connection_id, Deadline 
       if (admit.enable_peer_access != 0) region->peers |= PeerBit(admit.importer_physical_device);
       published = client_->process().exports.CopyKey(region->exported, key);
       device = region->device;
+      listed = KindOf(*region->exported) == wire::HandleKind::kOpenIpcKey;
     }
   }
   wire::Admitted admitted = {};
@@ -241,7 +252,7 @@ void Exporter::Admit(const wire::Admit& admit, uint64_t connection_id, Deadline 
   admitted.region_id = admit.region_id;
   admitted.importer_host_pid = admit.importer_host_pid;
   admitted.importer_physical_device = admit.importer_physical_device;
-  admitted.status = published ? LetIn(admit, key, device, deadline, &admitted.vendor_code)
+  admitted.status = published ? LetIn(admit, key, listed, device, deadline, &admitted.vendor_code)
                               : wire::Status::kExporterGone;
   if (admitted.status == wire::Status::kOk) {
     MutexLock lock(client_->mutex());
@@ -259,8 +270,8 @@ void Exporter::Admit(const wire::Admit& admit, uint64_t connection_id, Deadline 
   }
 }
 
-wire::Status Exporter::LetIn(const wire::Admit& admit, const char* key, const ThreadDevice& device,
-                             Deadline deadline, hal::acl::Error* code) {
+wire::Status Exporter::LetIn(const wire::Admit& admit, const char* key, bool listed,
+                             const ThreadDevice& device, Deadline deadline, hal::acl::Error* code) {
   Text error;
   const hal::acl::IpcTable* const vendor = FindVendor(&error);
   if (vendor == nullptr || admit.importer_host_pid <= 0) return wire::Status::kInternal;
@@ -279,6 +290,7 @@ wire::Status Exporter::LetIn(const wire::Admit& admit, const char* key, const Th
       return PeerFailure(*code);
     }
   }
+  if (listed) return wire::Status::kOk;
   int32_t pid = admit.importer_host_pid;
   *code = vendor->set_import_pid(key, &pid, 1);
   if (*code == hal::acl::kSuccess) return wire::Status::kOk;
@@ -314,7 +326,7 @@ void Exporter::LoseAll() {
 
 // Those that were claimed, or published since, are moved behind those that were not: the first one
 // tells whether there is any left.
-bool Exporter::NextClaim(uint64_t connection_id, uint64_t request_id, wire::ReclaimRegion* claim) {
+bool Exporter::NextClaim(uint64_t connection_id, uint64_t request_id, Message* message) {
   MutexLock lock(client_->mutex());
   Region* region = nullptr;
   char key[hal::acl::kExportKeyBytes] = {};
@@ -327,11 +339,17 @@ bool Exporter::NextClaim(uint64_t connection_id, uint64_t request_id, wire::Recl
     // Without a key, after a renewal that failed, there is nothing to claim.
   } while (!client_->process().exports.CopyKey(region->exported, key));
   region->claim = request_id;
+  if (region->generation == 0) {  // no broker has been told of it yet
+    FillPublish(*region, key, &message->publish);
+    message->header.request_id = request_id;
+    return true;
+  }
+  wire::ReclaimRegion* const claim = &message->reclaim_region;
   *claim = {};
   claim->header = MakeHeader<wire::ReclaimRegion>(wire::MessageType::kReclaimRegion, request_id);
   CopyText(claim->group, sizeof(claim->group), region->group);
   CopyText(claim->name, sizeof(claim->name), region->name);
-  claim->handle_kind = wire::HandleKind::kIpcKey;
+  claim->handle_kind = KindOf(*region->exported);
   claim->claimed_physical_device = region->device.physical_device;
   memcpy(claim->handle, key, sizeof(key));
   claim->allocation_bytes = region->exported->bytes;
@@ -359,6 +377,7 @@ void Exporter::Reclaimed(const wire::Published& published, uint64_t connection_i
       region->claim = 0;
       region->region_id = published.region_id;
       region->connection_id = connection_id;
+      if (region->generation == 0) region->generation = published.generation;
       if (published.generation == 0 && !region->withdrawing) LoseOne(region);
     }
   }

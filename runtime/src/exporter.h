@@ -38,6 +38,7 @@ struct Region : ListLink<Region> {
   uint64_t peers = 0;          // devices that were let in with peer access; one bit for 64 apart
   bool withdrawing = false;    // lets nobody new in
   bool lost = false;           // no longer published, without the program having asked for it
+  bool programs_own = false;   // of a key that the program has made itself (Adopt)
   EventSource event;
 };
 
@@ -50,12 +51,36 @@ struct PublishRequest {
   size_t view_bytes;
 };
 
+// What the program has exported itself.
+struct ProgramExport {
+  void* base;
+  size_t bytes;
+  const char* key;
+  const char* name;  // its key's (key_name.h)
+  uint64_t flags;    // that it was exported with
+};
+
 class Exporter {
  public:
   explicit Exporter(Client* client) : client_(client) {}
 
   npu_ipc_status Publish(const PublishRequest& request, Region** result);
   npu_ipc_status Withdraw(Region* region, uint32_t drain_ms, bool force);
+
+  // Memory that the program has exported itself, by a key that it brings to its importers; in
+  // program_exports.cc.
+  //
+  // Publishes it, by its key's name, in each group that the pod may export to. OK where it is
+  // published in one, or is going to be once there is a broker again: who waits no longer than
+  // `deadline`. Otherwise why not, and it is not known here.
+  npu_ipc_status Adopt(const ProgramExport& exported, Deadline deadline);
+  // The key that such an export has now, which is another than the program's once it was renewed.
+  // False where there is none of that name.
+  bool CurrentKey(const char* name, char (&key)[hal::acl::kExportKeyBytes]);
+  // The program closes such an export, without waiting for anybody; errno is the vendor's. False where there is none of
+  // that name; else `*code` is the vendor's.
+  bool CloseOwn(const hal::acl::IpcTable& vendor, const char* name, hal::acl::Error* code);
+
   void GetInfo(Region* region, npu_ipc_region_info* info);
 
   // Service thread: lets a process in, and tells the broker.
@@ -69,7 +94,7 @@ class Exporter {
   void GiveBack(const wire::Published& published, uint64_t connection_id);
   // Service thread: the next region that the broker at this connection has not been told of. False
   // where there is none.
-  bool NextClaim(uint64_t connection_id, uint64_t request_id, wire::ReclaimRegion* claim);
+  bool NextClaim(uint64_t connection_id, uint64_t request_id, Message* claim);
   // Service thread: the answers to it.
   void Reclaimed(const wire::Published& published, uint64_t connection_id);
   void ClaimRefused(uint64_t request_id, uint64_t connection_id);
@@ -82,6 +107,7 @@ class Exporter {
   void CloseAll();
 
  private:
+  static wire::Withdraw MakeWithdraw(uint64_t region_id, uint32_t drain_ms, uint64_t request_id);
   static void OnPublished(void* region, const Message& reply, uint64_t connection_id);
   npu_ipc_status AskToWithdraw(Region* region, uint32_t drain_ms);
   npu_ipc_status AwaitKnown(Region* region, Deadline deadline, uint64_t* connection_id,
@@ -89,15 +115,23 @@ class Exporter {
   void TellClosed(uint64_t connection_id, uint64_t region_id);
   void LoseOne(Region* region);
   Region* FindClaim(uint64_t request_id) const;
-  // Whitelists, on the service thread. kOk, or why not with `*code`: told to the broker and to the
-  // log, not to the last error, which is about the program's own calls.
-  wire::Status LetIn(const wire::Admit& admit, const char* key, const ThreadDevice& device,
-                     Deadline deadline, hal::acl::Error* code);
+  static void FillPublish(const Region& region, const char* key, wire::Publish* publish);
+  // Whitelists, unless everybody is `listed` anyway, on the service thread. kOk, or why not with
+  // `*code`: told to the broker and to the log, not to the last error, which is about the program's
+  // own calls.
+  wire::Status LetIn(const wire::Admit& admit, const char* key, bool listed,
+                     const ThreadDevice& device, Deadline deadline, hal::acl::Error* code);
   void Lose(uint64_t region_id);
   // rotation.cc
   wire::Status Renew(uint64_t region_id, uint64_t connection_id, wire::Rotated* rotated);
   wire::Status RenewReserved(Export* exported, const ThreadDevice& device, wire::Rotated* rotated);
   void LoseNamesOf(const Export* exported);
+  // program_exports.cc
+  npu_ipc_status AdoptInto(const char* group, const ProgramExport& program, Export* exported,
+                           const ThreadDevice& device, Deadline deadline);
+  Region* FindOwn(const char* name) const;
+  void TellEnded(const Region& region);
+  void CloseAbandoned(Export* exported);
   void ReleaseQuietly(const hal::acl::IpcTable& vendor, Export* exported);
   Region* Find(uint64_t region_id) const;
 

@@ -8,8 +8,6 @@
 namespace npu_ipc::runtime {
 namespace {
 
-const char* Key(const wire::Grant& grant) { return reinterpret_cast<const char*>(grant.handle); }
-
 // Whether the grant describes what can be imported.
 bool MakesSense(const wire::Grant& grant) {
   const void* const end = memchr(grant.handle, '\0', hal::acl::kExportKeyBytes);
@@ -41,19 +39,17 @@ Importer::~Importer() {
   }
 }
 
-npu_ipc_status Importer::Attach(const char* name, const char* group, uint32_t wait_ms,
-                                Mapping** result) {
-  const Deadline deadline = Deadline::After(wait_ms);
+npu_ipc_status Importer::Attach(AttachRequest* request, Deadline deadline, Mapping** result) {
   for (;;) {
     bool rotated = false;
-    const npu_ipc_status status = AttachOnce(name, group, deadline, result, &rotated);
+    const npu_ipc_status status = AttachOnce(request, deadline, result, &rotated);
     // The key was renewed between the grant and the import: the next grant is of the new one.
     if (status == NPU_IPC_OK || !rotated || deadline.Passed()) return status;
   }
 }
 
-npu_ipc_status Importer::AttachOnce(const char* name, const char* group, Deadline deadline,
-                                    Mapping** result, bool* rotated) {
+npu_ipc_status Importer::AttachOnce(AttachRequest* request, Deadline deadline, Mapping** result,
+                                    bool* rotated) {
   Text error;
   const hal::acl::IpcTable* const vendor = FindVendor(&error);
   if (vendor == nullptr) return client_->Fail(NPU_IPC_NO_VENDOR_LIBRARY, error);
@@ -69,14 +65,20 @@ npu_ipc_status Importer::AttachOnce(const char* name, const char* group, Deadlin
   mapping->pid = client_->process().pid;
   mapping->client = client_;
   mapping->event.mapping = reinterpret_cast<npu_ipc_mapping*>(mapping);
-  client_->NameGroup(group, mapping->group);
-  CopyText(mapping->name, sizeof(mapping->name), name);
+  mapping->flags = request->flags;
+  mapping->programs_own = request->programs_own;
+  client_->NameGroup(request->group, mapping->group);
+  CopyText(mapping->name, sizeof(mapping->name), request->name);
 
   PendingRequest pending;
   wire::Attach& attach = pending.message.attach;
-  attach.header = MakeHeader<wire::Attach>(wire::MessageType::kAttach, 0);
+  // An older broker waits for what is not there as long as it may.
+  attach.header = MakeHeader<wire::Attach>(request->programs_own && client_->BrokerMinor() >= 2
+                                               ? wire::MessageType::kAttachPublished
+                                               : wire::MessageType::kAttach,
+                                           0);
   CopyText(attach.group, sizeof(attach.group), mapping->group);
-  CopyText(attach.name, sizeof(attach.name), name);
+  CopyText(attach.name, sizeof(attach.name), mapping->name);
   attach.claimed_physical_device = mapping->device.physical_device;
   pending.answer = wire::MessageType::kGrant;
   pending.read_by_caller = true;
@@ -87,7 +89,7 @@ npu_ipc_status Importer::AttachOnce(const char* name, const char* group, Deadlin
     Delete(mapping);
     return status;
   }
-  status = Import(*vendor, mapping, deadline);
+  status = Import(*vendor, mapping, deadline, &request->import_code);
   if (status != NPU_IPC_OK) {
     *rotated = StateOf(*mapping) == NPU_IPC_MAPPING_ROTATED;
     Forget(mapping);
@@ -130,9 +132,9 @@ void Importer::TellOutcome(Mapping* mapping, wire::Status status, hal::acl::Erro
 }
 
 npu_ipc_status Importer::Import(const hal::acl::IpcTable& vendor, Mapping* mapping,
-                                Deadline deadline) {
+                                Deadline deadline, hal::acl::Error* import_code) {
   const wire::Grant& grant = mapping->grant;
-  if (grant.handle_kind != wire::HandleKind::kIpcKey) {
+  if (!wire::IsIpcKey(grant.handle_kind)) {
     TellOutcome(mapping, wire::Status::kUnsupported, 0);
     return client_->Fail(NPU_IPC_UNSUPPORTED,
                          Text("the region is of a kind that this version of libnpu_ipc cannot "
@@ -155,11 +157,17 @@ npu_ipc_status Importer::Import(const hal::acl::IpcTable& vendor, Mapping* mappi
                            code);
     }
   }
-  code = vendor.import_by_key(&mapping->base, Key(grant), hal::acl::kFlagDefault);
+  // The runtime's own way to the exporter's device fails where this container does not have it
+  // (runtime: raw_device.cc), and there is one already.
+  const uint64_t flags = grant.enable_peer_access != 0
+                             ? mapping->flags & ~hal::acl::kFlagEnablePeerAccess
+                             : mapping->flags;
+  code = vendor.import_by_key(&mapping->base, Key(grant), flags);
   if (code == hal::acl::kSuccess) {
     TellOutcome(mapping, wire::Status::kOk, 0);
     return NPU_IPC_OK;
   }
+  *import_code = code;
   TellOutcome(mapping, wire::Status::kInternal, code);
   const bool exporter_gone = StateOf(*mapping) == NPU_IPC_MAPPING_EXPORTER_GONE;
   error = DescribeVendorError("aclrtIpcMemImportByKey", code);

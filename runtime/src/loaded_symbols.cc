@@ -23,6 +23,7 @@ struct Search {
   const char* name;
   uint32_t gnu_hash;
   uint32_t system_v_hash;
+  const void* after;  // looked for first; null once it has been passed
   void* found;
 };
 
@@ -113,14 +114,19 @@ int LookInto(struct dl_phdr_info* object, size_t /*bytes*/, void* argument) {
     index = FindBySystemVHash(table, *search);
   }
   if (index == 0) return 0;
-  search->found = reinterpret_cast<void*>(object->dlpi_addr + table.symbols[index].st_value);
+  auto* const found = reinterpret_cast<void*>(object->dlpi_addr + table.symbols[index].st_value);
+  if (search->after != nullptr) {
+    if (found == search->after) search->after = nullptr;
+    return 0;
+  }
+  search->found = found;
   return 1;
 }
 
 }  // namespace
 
-void* FindLoadedSymbol(const char* symbol) {
-  Search search = {symbol, GnuHash(symbol), SystemVHash(symbol), nullptr};
+void* FindLoadedSymbol(const char* symbol, const void* after) {
+  Search search = {symbol, GnuHash(symbol), SystemVHash(symbol), after, nullptr};
   ::dl_iterate_phdr(&LookInto, &search);
   return search.found;
 }

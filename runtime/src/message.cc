@@ -36,6 +36,10 @@ size_t ExpectedBytes(wire::MessageType type) {
       return sizeof(wire::Republished);
     case wire::MessageType::kRegionChange:
       return sizeof(wire::RegionChange);
+    case wire::MessageType::kPidsTranslated:
+      return sizeof(wire::PidsTranslated);
+    case wire::MessageType::kPolicyTold:
+      return sizeof(wire::PolicyTold);
     default:
       return 0;
   }

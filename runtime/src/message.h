@@ -34,6 +34,10 @@ union Message {
   wire::ReclaimDone reclaim_done;
   wire::Rotate rotate;
   wire::Republished republished;
+  wire::TranslatePids translate_pids;
+  wire::PidsTranslated pids_translated;
+  wire::AskPolicy ask_policy;
+  wire::PolicyTold policy_told;
   unsigned char bytes[wire::kMaxMessageBytes];
 };
 static_assert(sizeof(Message) == wire::kMaxMessageBytes);

@@ -51,7 +51,7 @@ bool Reclaimer::Compose() {
       [[fallthrough]];
     }
     case Phase::kRegions:
-      if (client_->exporter().NextClaim(connection_id_, request_id, &unsent_.reclaim_region)) {
+      if (client_->exporter().NextClaim(connection_id_, request_id, &unsent_)) {
         ++unanswered_;
         return true;
       }

@@ -43,7 +43,7 @@ wire::Status Exporter::Renew(uint64_t region_id, uint64_t connection_id, wire::R
   if (exported == nullptr) return wire::Status::kNotFound;
   const wire::Status status = RenewReserved(exported, device, rotated);
   if (status != wire::Status::kOk) LoseNamesOf(exported);
-  exports.Unreserve(exported);
+  if (!exports.Unreserve(exported)) CloseAbandoned(exported);
   return status;
 }
 

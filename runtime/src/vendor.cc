@@ -1,19 +1,10 @@
 #include "runtime/src/vendor.h"
 
-#include <atomic>
-
-#include "runtime/src/loaded_symbols.h"
-#include "runtime/src/memory.h"
-
 namespace npu_ipc::runtime {
 namespace {
 
 using hal::acl::Error;
 using hal::acl::IpcTable;
-
-// Set once. No lock guards it, as the lookup takes the loader's, which a thread that runs a
-// library's constructor holds.
-constinit std::atomic<IpcTable*> known_table{nullptr};
 
 Error FindPhysicalDevice(const IpcTable& vendor, int32_t user_device, uint32_t* physical_device,
                          const char** call) {
@@ -29,36 +20,6 @@ Error FindPhysicalDevice(const IpcTable& vendor, int32_t user_device, uint32_t* 
 }
 
 }  // namespace
-
-const IpcTable* FindVendor(Text* error) {
-  if (const IpcTable* const known = known_table.load(std::memory_order_acquire)) return known;
-  IpcTable found = {};
-  Text missing;
-  bool complete = FillIpcTable(&found, FindLoadedSymbol, [&missing](const char* symbol) {
-    missing.Append(missing.empty() ? "" : ", ").Append(symbol);
-  });
-  if (found.get_physical_device_by_index == nullptr &&
-      found.get_physical_device_by_user_device == nullptr) {
-    missing.Append(missing.empty() ? "" : ", ")
-        .Append("rtGetDevicePhyIdByIndex or aclrtGetPhyDevIdByUserDevId");
-    complete = false;
-  }
-  if (!complete) {
-    *error = Text("the libraries that this program has loaded lack ");
-    error->Append(missing.c_str())
-        .Append("; load libascendcl.so (CANN 8.3 or later) before sharing memory");
-    return nullptr;
-  }
-  auto* const table = New<IpcTable>(found);
-  if (table == nullptr) {
-    *error = Text("the host is out of memory");
-    return nullptr;
-  }
-  IpcTable* other = nullptr;
-  if (known_table.compare_exchange_strong(other, table, std::memory_order_acq_rel)) return table;
-  Delete(table);
-  return other;
-}
 
 Error FindThreadDevice(const IpcTable& vendor, ThreadDevice* device, Text* error) {
   const char* call = "aclrtGetCurrentContext";

@@ -65,19 +65,6 @@ TEST_F(Admission, ABadAnnotationIsRefusedAndNeverBecomesADefault) {
                               HasSubstr("reader"), HasSubstr("exporter, importer or both"))));
 }
 
-TEST_F(Admission, AnAnnotationThatIsNotSupportedYetIsRefused) {
-  PodRecord pod = {"team-a",
-                   "early",
-                   RandomUid(),
-                   {{"npu-ipc.io/group", "weights"}, {"npu-ipc.io/inject", "preload"}}};
-  TellBroker(pod);
-  RemoteParty party = Start(pod, 0);
-  EXPECT_THAT(party.Do("open"),
-              IsRefused("NPU_IPC_UNSUPPORTED",
-                        AllOf(HasSubstr("team-a/early"), HasSubstr("npu-ipc.io/inject: preload"),
-                              HasSubstr("not supported yet"))));
-}
-
 TEST_F(Admission, APodThatIsNotKnownYetIsWaitedFor) {
   const PodRecord pod = {"team-a", "late", RandomUid(), {{"npu-ipc.io/group", "weights"}}};
   RemoteParty party = Start(pod, 0);

@@ -1,6 +1,7 @@
-# Holds libnpu_ipc.so's file to what a library in other people's processes may be:
+# Holds the file of libnpu_ipc.so, or of libnpu_ipc_preload.so, to what a library in other people's
+# processes may be:
 #   cmake -DLIBRARY=... -DEXPORTED=... -DNM=... -DREADELF=... -DOBJDUMP=... -DSTRIP=...
-#         -DMAX_BYTES=... -P this
+#         -DMAX_BYTES=... -DSONAME=... -P this
 # It exports the checked-in list, needs libc alone and no newer glibc than 2.17, does nothing when
 # it is loaded, binds at once, cannot be unloaded, and is small (MAX_BYTES, stripped; 0: not looked
 # at, as in a debug build).
@@ -26,7 +27,7 @@ string(REGEX MATCHALL "NEEDED[^\n]*\\[[^\n]*\\]" needed "${dynamic}")
 if(NOT needed MATCHES "^NEEDED[^\n]*\\[libc\\.so\\.6\\]$")
   message(FATAL_ERROR "needs more than libc: ${needed}")
 endif()
-foreach(flag "SONAME[^\n]*\\[libnpu_ipc\\.so\\.0\\]" "BIND_NOW" "NODELETE")
+foreach(flag "SONAME[^\n]*\\[${SONAME}\\]" "BIND_NOW" "NODELETE")
   if(NOT dynamic MATCHES "${flag}")
     message(FATAL_ERROR "lacks ${flag}:\n${dynamic}")
   endif()

@@ -80,13 +80,6 @@ TEST_F(BrokerIdentityTest, ABadAnnotationIsNamed) {
   StartBroker();
   const auto bad = AddProcess(AddPod("bad", "weights:reader"));
   EXPECT_EQ(HelloRefused(*bad).status, Status::kBadAnnotation);
-  pods_.push_back({"team",
-                   "later",
-                   RandomUid(),
-                   {{"npu-ipc.io/group", "weights"}, {"npu-ipc.io/inject", "preload"}}});
-  WritePods();
-  const auto later = AddProcess(pods_.back());
-  EXPECT_EQ(HelloRefused(*later).status, Status::kUnsupported);
 }
 
 TEST_F(BrokerIdentityTest, APodThatTheDirectoryDoesNotLearnOfIsRefused) {
