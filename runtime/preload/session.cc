@@ -1,11 +1,10 @@
 #include "runtime/preload/session.h"
 
-#include <unistd.h>
-
 #include <atomic>
 
 #include "runtime/src/errno_keeper.h"
 #include "runtime/src/memory.h"
+#include "runtime/src/system_calls.h"
 
 namespace npu_ipc::preload {
 namespace {
@@ -37,7 +36,7 @@ constinit std::atomic<Session*> current{nullptr};
 
 // Null when the host is out of memory.
 Session* ThisSession() {
-  const pid_t pid = ::getpid();
+  const pid_t pid = runtime::ProcessId();
   Session* known = current.load(std::memory_order_acquire);
   if (known != nullptr && known->pid == pid) return known;
   Session* const made = runtime::New<Session>(pid);
@@ -108,7 +107,7 @@ Client* FindSharingClient(uint32_t patience_ms) {
 
 Client* FindKnownClient() {
   Session* const known = current.load(std::memory_order_acquire);
-  if (known == nullptr || known->pid != ::getpid()) return nullptr;
+  if (known == nullptr || known->pid != runtime::ProcessId()) return nullptr;
   return known->client.load(std::memory_order_acquire);
 }
 

@@ -1,12 +1,12 @@
 // The exported functions: argument checks, and what every entry owes its host (errno kept, a fork
 // noticed). What they do is in client.cc, exporter.cc and importer.cc.
 #include <string.h>
-#include <unistd.h>
 
 #include "runtime/include/npu_ipc.h"
 #include "runtime/protocol/wire.h"
 #include "runtime/src/api_arguments.h"
 #include "runtime/src/client.h"
+#include "runtime/src/system_calls.h"
 
 namespace npu_ipc::runtime {
 namespace {
@@ -77,6 +77,7 @@ using npu_ipc::runtime::Deadline;
 using npu_ipc::runtime::ErrnoKeeper;
 using npu_ipc::runtime::FromHandle;
 using npu_ipc::runtime::Mapping;
+using npu_ipc::runtime::ProcessId;
 using npu_ipc::runtime::Region;
 
 extern "C" {
@@ -141,7 +142,7 @@ npu_ipc_status npu_ipc_region_get_info(npu_ipc_region* region, npu_ipc_region_in
   const ErrnoKeeper keep_errno;
   if (region == nullptr || !npu_ipc::runtime::ValidResult(info)) return NPU_IPC_INVALID_ARGUMENT;
   Region* const known = FromHandle(region);
-  if (::getpid() != known->pid) return NPU_IPC_WRONG_PROCESS;
+  if (ProcessId() != known->pid) return NPU_IPC_WRONG_PROCESS;
   npu_ipc_region_info result = {};
   known->client->exporter().GetInfo(known, &result);
   return npu_ipc::runtime::WriteResult(result, info);
@@ -151,7 +152,7 @@ npu_ipc_status npu_ipc_withdraw(npu_ipc_region* region, uint32_t drain_ms, int f
   const ErrnoKeeper keep_errno;
   if (region == nullptr) return NPU_IPC_INVALID_ARGUMENT;
   Region* const known = FromHandle(region);
-  if (::getpid() != known->pid) return NPU_IPC_WRONG_PROCESS;
+  if (ProcessId() != known->pid) return NPU_IPC_WRONG_PROCESS;
   return known->client->exporter().Withdraw(known, drain_ms, force != 0);
 }
 
@@ -169,7 +170,7 @@ npu_ipc_status npu_ipc_mapping_get_info(npu_ipc_mapping* mapping,
   const ErrnoKeeper keep_errno;
   if (mapping == nullptr || !npu_ipc::runtime::ValidResult(info)) return NPU_IPC_INVALID_ARGUMENT;
   Mapping* const known = FromHandle(mapping);
-  if (::getpid() != known->pid) return NPU_IPC_WRONG_PROCESS;
+  if (ProcessId() != known->pid) return NPU_IPC_WRONG_PROCESS;
   npu_ipc_mapping_info result = {};
   known->client->importer().GetInfo(known, &result);
   return npu_ipc::runtime::WriteResult(result, info);
@@ -179,7 +180,7 @@ npu_ipc_status npu_ipc_detach(npu_ipc_mapping* mapping) noexcept {
   const ErrnoKeeper keep_errno;
   if (mapping == nullptr) return NPU_IPC_INVALID_ARGUMENT;
   Mapping* const known = FromHandle(mapping);
-  if (::getpid() != known->pid) return NPU_IPC_WRONG_PROCESS;
+  if (ProcessId() != known->pid) return NPU_IPC_WRONG_PROCESS;
   return known->client->importer().Detach(known);
 }
 

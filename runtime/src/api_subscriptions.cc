@@ -1,10 +1,9 @@
 // The exported functions of lists and subscriptions; what they do is in subscription.cc.
-#include <unistd.h>
-
 #include "runtime/include/npu_ipc.h"
 #include "runtime/src/api_arguments.h"
 #include "runtime/src/client.h"
 #include "runtime/src/subscription.h"
+#include "runtime/src/system_calls.h"
 
 namespace npu_ipc::runtime {
 namespace {
@@ -72,6 +71,7 @@ npu_ipc_status Subscribe(Client* client, const npu_ipc_subscribe_options* given,
 using npu_ipc::runtime::Deadline;
 using npu_ipc::runtime::ErrnoKeeper;
 using npu_ipc::runtime::FromHandle;
+using npu_ipc::runtime::ProcessId;
 using npu_ipc::runtime::Subscription;
 
 extern "C" {
@@ -100,7 +100,7 @@ npu_ipc_status npu_ipc_subscription_next(npu_ipc_subscription* subscription, uin
     return NPU_IPC_INVALID_ARGUMENT;
   }
   Subscription* const known = FromHandle(subscription);
-  if (::getpid() != known->pid) return NPU_IPC_WRONG_PROCESS;
+  if (ProcessId() != known->pid) return NPU_IPC_WRONG_PROCESS;
   npu_ipc::wire::RegionDescription told = {};
   const npu_ipc_status status =
       known->client->subscriber().Next(known, Deadline::After(timeout_ms), change, &told);
@@ -113,7 +113,7 @@ npu_ipc_status npu_ipc_unsubscribe(npu_ipc_subscription* subscription) noexcept 
   const ErrnoKeeper keep_errno;
   if (subscription == nullptr) return NPU_IPC_INVALID_ARGUMENT;
   Subscription* const known = FromHandle(subscription);
-  if (::getpid() != known->pid) return NPU_IPC_WRONG_PROCESS;
+  if (ProcessId() != known->pid) return NPU_IPC_WRONG_PROCESS;
   known->client->subscriber().Unsubscribe(known);
   return NPU_IPC_OK;
 }

@@ -5,6 +5,7 @@
 #include "runtime/src/memory.h"
 #include "runtime/src/raw_log.h"
 #include "runtime/src/service_thread.h"
+#include "runtime/src/system_calls.h"
 
 namespace npu_ipc::runtime {
 namespace {
@@ -112,7 +113,7 @@ npu_ipc_status Client::Open(const char* socket_path, uint32_t timeout_ms, Absenc
   return status;
 }
 
-bool Client::InItsProcess() const { return ::getpid() == pid_; }
+bool Client::InItsProcess() const { return ProcessId() == pid_; }
 
 void Client::ReleaseReference() {
   if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) Delete(this);

@@ -1,10 +1,9 @@
 #include "runtime/src/process_state.h"
 
-#include <unistd.h>
-
 #include <atomic>
 
 #include "runtime/src/memory.h"
+#include "runtime/src/system_calls.h"
 
 namespace npu_ipc::runtime {
 namespace {
@@ -14,7 +13,7 @@ constinit std::atomic<ProcessState*> current{nullptr};
 }  // namespace
 
 ProcessState* ThisProcess() {
-  const pid_t pid = ::getpid();
+  const pid_t pid = ProcessId();
   ProcessState* known = current.load(std::memory_order_acquire);
   if (known != nullptr && known->pid == pid) return known;
   ProcessState* const made = New<ProcessState>();

@@ -43,7 +43,7 @@ bool RawLogEnabled() { return log_state.load(std::memory_order_acquire) == kOn; 
 void RawLog(const Text& line) {
   if (!RawLogEnabled() || !log_descriptor.StillOurs()) return;
   Text whole("npu-ipc ");
-  whole.Append(int64_t{::getpid()}).Append("/").Append(SystemCall(SYS_gettid)).Append(": ");
+  whole.Append(int64_t{ProcessId()}).Append("/").Append(SystemCall(SYS_gettid)).Append(": ");
   whole.Append(line.c_str());
   // The line's end must survive a cut.
   char out[Text::kCapacity + 1];

@@ -27,6 +27,11 @@ long SystemCall(long number, Arguments... arguments) {
   return result == -1 ? -errno : result;
 }
 
+// Who this is, and so whether it was forked, which nothing else tells for sure: libc's handlers do
+// not run in a child of a raw clone(2), before 2.25 its getpid() answers there with the parent's,
+// and an emulator may take MADV_WIPEONFORK and do nothing (qemu-user 7.2).
+inline pid_t ProcessId() { return static_cast<pid_t>(SystemCall(SYS_getpid)); }
+
 inline int CloseDescriptor(int fd) { return static_cast<int>(SystemCall(SYS_close, fd)); }
 
 inline int StatDescriptor(int fd, struct stat* status) {

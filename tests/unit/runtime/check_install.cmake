@@ -1,7 +1,7 @@
 # Installs the library into a directory of its own and builds a C program against it, by its CMake
 # package and by its pkg-config file:
 #   cmake -DBUILD=<build tree> -DCONSUMER=<source> -DWORK=<directory> -DC_COMPILER=... -DLIBDIR=lib
-#         -P this
+#         [-DTOOLCHAIN=<file> -DEMULATOR=<command that runs what is built>] -P this
 
 function(run)
   execute_process(COMMAND ${ARGN} OUTPUT_VARIABLE output ERROR_VARIABLE output
@@ -14,9 +14,10 @@ endfunction()
 file(REMOVE_RECURSE ${WORK})
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix --component npu_ipc)
 run(${CMAKE_COMMAND} -S ${CONSUMER} -B ${WORK}/build -DCMAKE_PREFIX_PATH=${WORK}/prefix
-  -DCMAKE_C_COMPILER=${C_COMPILER})
+  -DCMAKE_C_COMPILER=${C_COMPILER} -DCMAKE_TOOLCHAIN_FILE=${TOOLCHAIN}
+  -DCMAKE_FIND_ROOT_PATH_MODE_PACKAGE=BOTH)
 run(${CMAKE_COMMAND} --build ${WORK}/build)
-run(${WORK}/build/consumer)
+run(${EMULATOR} ${WORK}/build/consumer)
 
 set(ENV{PKG_CONFIG_PATH} ${WORK}/prefix/${LIBDIR}/pkgconfig)
 find_program(PKG_CONFIG pkg-config REQUIRED)
@@ -26,5 +27,5 @@ execute_process(COMMAND ${PKG_CONFIG} --define-variable=prefix=${WORK}/prefix
 separate_arguments(flags)
 run(${C_COMPILER} ${CONSUMER}/main.c -o ${WORK}/consumer ${flags}
   -Wl,-rpath,${WORK}/prefix/${LIBDIR})
-run(${WORK}/consumer)
+run(${EMULATOR} ${WORK}/consumer)
 file(REMOVE_RECURSE ${WORK})

@@ -72,6 +72,11 @@ void* FakeVendor::whitelisting_context() {
   return last_whitelisting_context;
 }
 
+sigset_t FakeVendor::whitelisting_signal_mask() {
+  std::lock_guard<std::mutex> lock(mutex);
+  return last_whitelisting_signal_mask;
+}
+
 void FakeVendor::BlockWhitelisting() {
   std::lock_guard<std::mutex> lock(mutex);
   block_whitelisting = true;
@@ -190,6 +195,7 @@ int aclrtIpcMemSetImportPid(const char* key, int32_t* pids, size_t count) {
   vendor.changed.wait(lock, [&vendor] { return !vendor.block_whitelisting; });
   if (const int code = vendor.Enter("aclrtIpcMemSetImportPid"); code != 0) return code;
   vendor.last_whitelisting_context = npu_ipc::test::thread_context;
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &vendor.last_whitelisting_signal_mask);
   if (npu_ipc::test::thread_context == nullptr) return kContextNull;
   if (vendor.exports.count(key) == 0) return 507899;
   vendor.whitelists[key].insert(vendor.whitelists[key].end(), pids, pids + count);

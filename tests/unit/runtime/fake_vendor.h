@@ -2,6 +2,7 @@
 // keep account of what they were asked and fail where a test says so.
 #pragma once
 
+#include <signal.h>
 #include <stdint.h>
 
 #include <condition_variable>
@@ -28,8 +29,9 @@ class FakeVendor {
   std::vector<int32_t> whitelisted(const std::string& key);
   // "own>peer", one entry for each enable that was not undone.
   std::vector<std::string> peers();
-  // The context of the last SetImportPid's thread.
+  // The context of the last SetImportPid's thread, and the signals that it blocked.
   void* whitelisting_context();
+  sigset_t whitelisting_signal_mask();
 
   // SetImportPid blocks from now on, until Unblock.
   void BlockWhitelisting();
@@ -53,6 +55,7 @@ class FakeVendor {
   std::map<std::string, std::vector<int32_t>> whitelists;
   std::vector<std::string> enabled_peers;
   void* last_whitelisting_context = nullptr;
+  sigset_t last_whitelisting_signal_mask = {};
   int next_key = 1;
   bool block_whitelisting = false;
   bool whitelisting_blocked = false;
