@@ -1,7 +1,9 @@
 """The cluster that the tests of one run share: started once, ended with the box."""
 
+import functools
 import pathlib
 
+import images
 from broker_account import BrokerAccount
 from cluster import box, image, programs
 from cluster.control_plane import SERVICE_ADDRESS, ControlPlane
@@ -11,6 +13,8 @@ from npus import COUNT, RESOURCE, Npus, wait_for_allocatable
 
 NODE = "node-1"
 
+tools: dict  # paths of the cluster's programs, by their names
+work: pathlib.Path  # a directory of the box
 kubectl: Kubectl
 control_plane: ControlPlane
 node: Node
@@ -18,10 +22,10 @@ account: BrokerAccount
 npus: Npus
 
 
-def start(build_tree, log_directory, cgroup):
+def start(build_tree, log_directory, cgroup, kubelet):
     """Inside the box. Returns when the node is Ready and offers all NPUs."""
-    global kubectl, control_plane, node, account, npus  # pylint: disable=global-statement
-    tools = programs.build()
+    global tools, work, kubectl, control_plane, node, account, npus  # pylint: disable=global-statement
+    tools = programs.build(kubelet)
     box.furnish(NODE, [SERVICE_ADDRESS, "10.89.0.1"])
     work = pathlib.Path("/run/e2e")
     work.mkdir()
@@ -39,3 +43,10 @@ def start(build_tree, log_directory, cgroup):
     npus = Npus(build_tree, log_directory, NODE, account.kubeconfig)
     npus.start()
     wait_for_allocatable(kubectl, NODE, RESOURCE, COUNT)
+
+
+@functools.cache
+def load_images():
+    """Once, when the first test needs them: the node has this build's images."""
+    for archive in images.build().values():
+        node.ctr("images", "import", archive)

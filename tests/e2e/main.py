@@ -11,6 +11,7 @@ import time
 import unittest
 
 import environment
+import images
 from cluster import box, programs
 
 
@@ -19,7 +20,10 @@ def _arguments():
     parser.add_argument("--build-tree", type=pathlib.Path, default="build/release",
                         help="of this project; default: %(default)s")
     parser.add_argument("--log-directory", type=pathlib.Path, help="default: e2e-logs in the build tree")
-    parser.add_argument("--build-only", action="store_true", help="build the cluster's programs, and nothing else")
+    parser.add_argument("--build-only", action="store_true",
+                        help="build the cluster's programs and the images, and nothing else")
+    parser.add_argument("--kubelet", default=programs.CONTROL_PLANE,
+                        help="minor version of the node's kubelet; default: that of the rest, %(default)s")
     parser.add_argument("--shell", action="store_true", help="a shell in the cluster's box instead of the tests")
     parser.add_argument("tests", nargs="*", help="names of tests as unittest takes them; default: all")
     parser.add_argument("--in-box", help=argparse.SUPPRESS)  # the cgroup
@@ -29,11 +33,17 @@ def _arguments():
     return options
 
 
+def _installs_the_chart(options):
+    return not options.shell and (not options.tests or any(name.startswith("chart_") for name in options.tests))
+
+
 def _outside(options):
     if os.geteuid() != 0:
         raise SystemExit("e2e cannot run: namespaces, mounts and cgroups need root")
     with box.interruptible():
-        programs.build()
+        programs.build(options.kubelet)
+        if options.build_only or _installs_the_chart(options):
+            images.build()
         if options.build_only:
             return 0
         shutil.rmtree(options.log_directory, ignore_errors=True)
@@ -48,7 +58,7 @@ def _outside(options):
 def _inside(options):
     box.become_init()
     began = time.monotonic()
-    environment.start(options.build_tree, options.log_directory, options.in_box)
+    environment.start(options.build_tree, options.log_directory, options.in_box, options.kubelet)
     print(f"e2e: cluster ready in {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
     if options.shell:
         variables = {**os.environ, "KUBECONFIG": str(environment.control_plane.kubeconfig("admin")),

@@ -13,8 +13,8 @@ SHARE = "npu-ipc.io/share"
 COUNT = 8
 # Each node that the simulator can be: how many NPUs of which resource.
 SHAPES = {"910b": (COUNT, RESOURCE), "910b-box16": (16, RESOURCE), "910c": (16, "huawei.com/Ascend910C")}
-_DRIVER = pathlib.Path("/run/ascend/driver")  # where a node has /usr/local/Ascend/driver
-_CONTROL = _DRIVER / "lib64/npu-sim-control.sock"
+DRIVER = pathlib.Path("/run/ascend/driver")  # where a node has /usr/local/Ascend/driver
+_CONTROL = DRIVER / "lib64/npu-sim-control.sock"
 _HTTP = "127.0.0.1:9500"
 _VIEW = "/run/npu-ipc-private/device-view.sock"
 
@@ -34,7 +34,7 @@ class Npus:
 
     def start(self):
         """Eight 910B. Returns when the driver serves; the daemons may still be at it."""
-        shutil.copytree(self._vendor_libraries, _DRIVER / "lib64")
+        shutil.copytree(self._vendor_libraries, DRIVER / "lib64")
         os.makedirs(os.path.dirname(_VIEW), mode=0o700)
         self._start_driver("910b")
         self.broker = Daemon("npu-ipc-broker", self._broker_command(self._node), self._logs).start()
@@ -49,7 +49,7 @@ class Npus:
 
     def _start_driver(self, shape):
         self.driver = Daemon(f"npu-sim-driver-{shape}", [
-            self._programs / "npu-sim-driver", "--node", shape, "--library-directory", _DRIVER / "lib64",
+            self._programs / "npu-sim-driver", "--node", shape, "--library-directory", DRIVER / "lib64",
             "--device-directory", "/dev"], self._logs, ready_option="--ready-fd").start()
 
     def _broker_command(self, node):
@@ -59,9 +59,21 @@ class Npus:
 
     def _plugin_command(self, *options):
         return [str(part) for part in (
-            self._programs / "npu-device-plugin", "--dcmi-library", _DRIVER / "lib64/libdcmi.so",
-            "--driver-directory", _DRIVER, "--health-poll-interval", "500ms",
+            self._programs / "npu-device-plugin", "--dcmi-library", DRIVER / "lib64/libdcmi.so",
+            "--driver-directory", DRIVER, "--health-poll-interval", "500ms",
             "--kubelet-pod-resources-interval", "2s", "--device-view-socket", _VIEW, *options)]
+
+    def pause(self, driver):
+        """Ends the daemons, so that others can take their place, and the driver too where that is to be replaced."""
+        for each in [self.plugin, self.broker] + ([self.driver] if driver else []):
+            each.stop()
+
+    def resume(self, driver):
+        """What pause() has ended."""
+        if driver:
+            self.driver.start()
+        self.broker.start()
+        self.plugin.start()
 
     def restart_broker(self, node=None):
         """Ends the broker and starts it, as that of another `node` where one is named."""

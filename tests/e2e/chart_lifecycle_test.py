@@ -1,0 +1,138 @@
+"""The chart on a node that has its driver: what its upgrade, its rollback, its pod's end and its removal do to a share."""
+
+import os
+import pathlib
+import signal
+
+import broker_http
+import environment
+import pod_program
+from chart_test_case import NAMESPACE, ChartTestCase
+from cluster.kubectl import pod
+from cluster.process import wait_until
+from helm import HelmError
+from npus import COUNT, DRIVER, RESOURCE, wait_for_allocatable
+
+_GROUP = {"npu-ipc.io/group": "weights"}
+_KUBELET = pathlib.Path("/var/lib/kubelet/device-plugins")
+
+
+class Lifecycle(ChartTestCase):
+
+    VALUES = {"driver": {"directory": str(DRIVER)}}
+    SIMULATED = False
+
+    def run_program(self, role):
+        self.create_pod(pod_program.manifest(role, role, annotations=_GROUP, resources={RESOURCE: 1}))
+        return pod_program.PodProgram(self.node, self.kubectl.wait_for_phase(role, "Running"))
+
+    def share(self):
+        """Two pods, one of which has attached to the other's memory."""
+        exporter, importer = self.run_program("exporter"), self.run_program("importer")
+        exporter.step()
+        exporter.wait_for("published")
+        for words in ("devices", "attached"):
+            importer.step()
+            importer.wait_for(words)
+        return exporter, importer
+
+    def use(self, exporter, importer):
+        """What is attached is read and written, and both take leave of it through the broker."""
+        for words in ("read", "wrote"):
+            importer.step()
+            importer.wait_for(words)
+        exporter.step()
+        exporter.wait_for("verified")
+        exporter.step()
+        importer.wait_for("asked to detach")
+        importer.step()
+        importer.wait_for("detached")
+        exporter.wait_for("withdrawn")
+
+    def uid(self):
+        return self.daemons()["metadata"]["uid"]
+
+    def test_the_daemons_pod_is_deleted_while_memory_is_shared(self):
+        both = self.share()
+        before = self.uid()
+        self.kubectl.run("delete", "pod", "-n", NAMESPACE, self.daemons()["metadata"]["name"], "--wait=true")
+        wait_until(lambda: self.uid() != before and self.ready(), "the daemons' next pod to be ready")
+        self.use(*both)
+
+    def test_an_upgrade_and_a_rollback_while_memory_is_shared(self):
+        both = self.share()
+        pods = [self.uid()]
+        self.release.upgrade({"broker": {"config": {"log": {"level": "debug"}}}})
+        pods.append(self.uid())
+        self.release.rollback()
+        pods.append(self.uid())
+        self.assertEqual(len(set(pods)), 3, "each revision has pods of its own")
+        self.use(*both)
+
+    def test_the_kubelet_and_containerd_restart_while_memory_is_shared(self):
+        both = self.share()
+        self.node.restart_kubelet()
+        self.node.restart_containerd()
+        wait_for_allocatable(self.kubectl, self.node.name, RESOURCE, COUNT)
+        self.use(*both)
+
+    def test_the_api_server_is_away_while_memory_is_shared(self):
+        both = self.share()
+        control_plane = environment.control_plane
+        control_plane.stop_api_server()
+        self.addCleanup(wait_until, self.ready, "the daemons to be ready again")
+        self.addCleanup(lambda: control_plane.api_server.running() or control_plane.start_api_server())
+        self.use(*both)
+
+    def test_a_node_is_drained_of_pods_that_share_and_keeps_the_daemons(self):
+        self.share()
+        before = self.uid()
+        self.addCleanup(self.kubectl.run, "uncordon", self.node.name)
+        self.kubectl.run("drain", self.node.name, "--ignore-daemonsets", "--force", "--delete-emptydir-data",
+                         "--pod-selector=!app.kubernetes.io/part-of", "--grace-period=1", "--timeout=60s")
+        self.assertEqual([pod["metadata"]["name"] for pod in self.kubectl.list("pods")], [])
+        self.assertEqual(self.uid(), before)
+        wait_until(lambda: broker_http.metric(self.address(), "npu_ipc_broker_regions") == 0, "the regions to be gone")
+        wait_until(lambda: broker_http.metric(self.address(), "npu_ipc_broker_grants") == 0, "the grants to be gone")
+
+    def test_a_container_that_restarts_gets_the_library_that_it_had(self):
+        manifest = pod("again", command=["sh", "-c", "sleep 2147483647"], resources={RESOURCE: 1}, restartPolicy="Always")
+        self.create_pod(manifest)
+        seen = self.kubectl.wait_for_phase("again", "Running")
+
+        def library(seen):
+            pid = self.node.process_of(seen["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://"))
+            lines = pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+            return next(line.split()[3] for line in lines if line.split()[4] == "/usr/local/lib/npu-ipc")
+
+        before = library(seen)
+        self.kubectl.run("delete", "pod", "-n", NAMESPACE, self.daemons()["metadata"]["name"], "--wait=true")
+        os.kill(self.node.process_of(seen["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")),
+                signal.SIGKILL)
+        seen = self.kubectl.wait_for_object("pods", "again", lambda now: now["status"]["containerStatuses"][0].get(
+            "restartCount") == 1 and "running" in now["status"]["containerStatuses"][0]["state"], "the container to restart")
+        self.assertEqual(library(seen), before)
+        wait_until(self.ready, "the daemons' next pod to be ready")
+
+    def test_an_upgrade_with_a_mistake_changes_nothing(self):
+        before = self.uid()
+        with self.assertRaisesRegex(HelmError, "hostPID=false"):
+            self.release.upgrade({"hostPID": False})
+        self.assertEqual(self.uid(), before)
+
+    def test_uninstalling_breaks_no_share_and_leaves_nothing_behind(self):
+        exporter, importer = self.share()
+        self.addCleanup(self.release.install, self.VALUES)
+        self.release.uninstall()
+        self.wait_until_gone()
+        for words in ("read", "wrote"):
+            importer.step()
+            importer.wait_for(words)
+        exporter.step()
+        exporter.wait_for("verified")
+        kinds = self.kubectl.run("api-resources", "--verbs=list,delete", "-o", "name").split()
+        left = self.kubectl.run("get", ",".join(kind for kind in kinds if not kind.startswith("events")), "--all-namespaces",
+                                "-l", "app.kubernetes.io/part-of=npu-ipc,app.kubernetes.io/managed-by=Helm", "-o", "name")
+        self.assertEqual(left, "")
+        sockets = [*_KUBELET.glob("npu-ipc-*.sock"), *pathlib.Path("/run/npu-ipc").glob("*.sock")]
+        self.assertEqual(sockets, [])
