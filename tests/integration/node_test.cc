@@ -10,13 +10,14 @@
 #include "hal/base/process.h"
 
 namespace npu_ipc {
-namespace {
 
-[[noreturn]] void GiveUp(const std::string& why) {
+void GiveUp(const std::string& why) {
   ADD_FAILURE() << why;
   ::fflush(nullptr);
   ::_exit(1);  // what was started ends with the node box
 }
+
+namespace {
 
 // A party that a sanitizer finds fault with ends, and its test with it. AddressSanitizer's ends
 // anyway.
@@ -43,6 +44,7 @@ void NodeTest::SetUp() {
   options.broker_flags = BrokerFlags();
   options.plugin_flags = PluginFlags();
   options.replicas = Replicas();
+  options.image_files = ImageFiles();
   node_ = Required(TestNode::Start(std::move(options)));
 }
 

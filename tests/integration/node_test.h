@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,9 @@
 namespace npu_ipc {
 
 inline constexpr size_t kRegionBytes = 4 << 20;
+
+// Ends the program with a reason, and with it everything that the test has started.
+[[noreturn]] void GiveUp(const std::string& why);
 
 // main.cc runs it in a node box, with a cgroup of its own. What the test itself cannot do without
 // (a pod that does not start) ends the program with a reason.
@@ -27,6 +31,7 @@ class NodeTest : public testing::Test {
   virtual std::vector<std::string> BrokerFlags() const { return {}; }
   virtual std::vector<std::string> PluginFlags() const { return {}; }
   virtual size_t Replicas() const { return 1; }  // of each device, where the flags say so
+  virtual std::map<std::string, std::string> ImageFiles() const { return {}; }
 
   TestNode& node() { return *node_; }
 

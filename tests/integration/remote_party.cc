@@ -44,8 +44,8 @@ void RemoteParty::Tell(const std::string& command) {
   EXPECT_TRUE(told.ok()) << PodName() << ", '" << command << "': " << told.message();
 }
 
-Answer RemoteParty::Hear() {
-  const Result<std::string> line = container_->process().ReadLine();
+Answer RemoteParty::Hear(std::chrono::milliseconds deadline) {
+  const Result<std::string> line = container_->process().ReadLine(deadline);
   if (line.ok()) return {*line};
   const Result<std::string> said = ReadFile(container_->error_file());
   return {"error LOST " + PodName() + ": " + line.status().message() + (said.ok() ? *said : "")};

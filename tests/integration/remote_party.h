@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -49,7 +50,7 @@ class RemoteParty {
   Answer Do(const std::string& command);
   // The two halves of Do(), for what is to happen in between.
   void Tell(const std::string& command);
-  Answer Hear();
+  Answer Hear(std::chrono::milliseconds deadline = kTestDeadline);
 
   void Pause();   // SIGSTOP; returns when every thread has stopped
   void Resume();  // SIGCONT

@@ -53,6 +53,18 @@ aclError aclrtGetDeviceUtilizationRate(int32_t deviceId, aclrtUtilizationInfo* u
   return rt::DeviceUtilization(deviceId, utilizationInfo);
 }
 
+aclError aclrtSetDeviceSatMode(aclrtFloatOverflowMode mode) {
+  if (mode != ACL_RT_OVERFLOW_MODE_SATURATION && mode != ACL_RT_OVERFLOW_MODE_INFNAN) {
+    return InvalidArgument(__func__, "a mode is SATURATION or INFNAN");
+  }
+  return rt::SetFloatOverflowMode(mode);
+}
+
+aclError aclrtGetDeviceSatMode(aclrtFloatOverflowMode* mode) {
+  REQUIRE_NOT_NULL(mode);
+  return rt::GetFloatOverflowMode(mode);
+}
+
 aclError aclrtGetDevicesTopo(uint32_t deviceId, uint32_t otherDeviceId, uint64_t* value) {
   REQUIRE_NOT_NULL(value);
   return rt::DeviceTopology(deviceId, otherDeviceId, value);

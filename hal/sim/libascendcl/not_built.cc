@@ -8,14 +8,6 @@ aclError aclrtGetErrorVerbose(int32_t, aclrtErrorInfo*) { return NotBuilt(__func
 
 aclError aclrtRepairError(int32_t, const aclrtErrorInfo*) { return NotBuilt(__func__); }
 
-aclError aclGetCannAttribute(aclCannAttr, int32_t*) { return NotBuilt(__func__); }
-
-aclError aclGetCannAttributeList(const aclCannAttr**, size_t*) { return NotBuilt(__func__); }
-
-aclError aclsysGetCANNVersion(aclCANNPackageName, aclCANNPackageVersion*) {
-  return NotBuilt(__func__);
-}
-
 aclError aclsysGetVersionNum(char*, int32_t*) { return NotBuilt(__func__); }
 
 aclError aclrtDeviceGetUuid(int32_t, aclrtUuid*) { return NotBuilt(__func__); }
@@ -26,8 +18,6 @@ aclError aclrtGetDeviceResLimit(int32_t, aclrtDevResLimitType, uint32_t*) {
   return NotBuilt(__func__);
 }
 
-aclError aclrtGetDeviceSatMode(aclrtFloatOverflowMode*) { return NotBuilt(__func__); }
-
 aclError aclrtGetSysParamOpt(aclSysParamOpt, int64_t*) { return NotBuilt(__func__); }
 
 aclError aclrtResetDeviceResLimit(int32_t) { return NotBuilt(__func__); }
@@ -35,8 +25,6 @@ aclError aclrtResetDeviceResLimit(int32_t) { return NotBuilt(__func__); }
 aclError aclrtSetDeviceResLimit(int32_t, aclrtDevResLimitType, uint32_t) {
   return NotBuilt(__func__);
 }
-
-aclError aclrtSetDeviceSatMode(aclrtFloatOverflowMode) { return NotBuilt(__func__); }
 
 aclError aclrtSetSysParamOpt(aclSysParamOpt, int64_t) { return NotBuilt(__func__); }
 

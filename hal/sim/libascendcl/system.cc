@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include <iterator>
 #include <mutex>
 
 #include "acl/acl.h"
@@ -8,6 +9,31 @@
 namespace rt = npu_ipc::sim::rt;
 using npu_ipc::sim::InvalidArgument;
 using npu_ipc::sim::NotBuiltWith;
+
+namespace {
+
+constexpr aclCannAttr kCannAttributes[] = {ACL_CANN_ATTR_INF_NAN, ACL_CANN_ATTR_BF16,
+                                           ACL_CANN_ATTR_JIT_COMPILE};
+
+// The first CANN whose exports and imports have flags, as they have here.
+constexpr char kCannVersion[] = "8.3.RC1";
+
+// "8.3.RC1", part by part.
+void SplitVersion(aclCANNPackageVersion* version) {
+  char* const parts[] = {version->majorVersion, version->minorVersion, version->releaseVersion,
+                         version->patchVersion};
+  const char* text = version->version;
+  for (char* const part : parts) {
+    const size_t length = ::strcspn(text, ".");
+    if (length >= ACL_PKG_VERSION_PARTS_MAX_SIZE) return;
+    ::memcpy(part, text, length);
+    text += length;
+    if (*text == '\0') return;
+    ++text;
+  }
+}
+
+}  // namespace
 
 aclError aclInit(const char*) { return rt::Init(); }
 
@@ -50,6 +76,26 @@ aclError aclrtGetRunMode(aclrtRunMode* runMode) {
   return ACL_SUCCESS;
 }
 
+// What the operators of a package can do on these chips: the runtime's own sample prints 1 for each
+// of the three on a 910B3 (hicann/runtime: runtime_compatibility).
+aclError aclGetCannAttribute(aclCannAttr cannAttr, int32_t* value) {
+  REQUIRE_NOT_NULL(value);
+  for (const aclCannAttr known : kCannAttributes) {
+    if (cannAttr != known) continue;
+    *value = 1;
+    return ACL_SUCCESS;
+  }
+  return InvalidArgument(__func__, "unknown attribute");
+}
+
+aclError aclGetCannAttributeList(const aclCannAttr** cannAttrList, size_t* num) {
+  REQUIRE_NOT_NULL(cannAttrList);
+  REQUIRE_NOT_NULL(num);
+  *cannAttrList = kCannAttributes;
+  *num = std::size(kCannAttributes);
+  return ACL_SUCCESS;
+}
+
 aclError aclsysGetVersionStr(char* pkgName, char* versionStr) {
   REQUIRE_NOT_NULL(pkgName);
   REQUIRE_NOT_NULL(versionStr);
@@ -57,4 +103,26 @@ aclError aclsysGetVersionStr(char* pkgName, char* versionStr) {
     return NotBuiltWith(__func__, "for another package than \"driver\"");
   }
   return rt::DriverVersion(versionStr, ACL_PKG_VERSION_MAX_SIZE);
+}
+
+aclError aclsysGetCANNVersion(aclCANNPackageName name, aclCANNPackageVersion* version) {
+  REQUIRE_NOT_NULL(version);
+  aclCANNPackageVersion found = {};
+  switch (name) {
+    case ACL_PKG_NAME_CANN:
+    case ACL_PKG_NAME_RUNTIME:
+      ::strcpy(found.version, kCannVersion);
+      break;
+    case ACL_PKG_NAME_DRIVER:
+      if (const aclError error = rt::DriverVersion(found.version, sizeof(found.version));
+          error != ACL_SUCCESS) {
+        return error;
+      }
+      break;
+    default:
+      return NotBuiltWith(__func__, "for a package that is not here");
+  }
+  SplitVersion(&found);
+  *version = found;
+  return ACL_SUCCESS;
 }

@@ -192,9 +192,21 @@ bool Devices::Close(uint32_t physical) {
   Request request = {};
   request.operation = Operation::kCloseDevice;
   request.device = physical;
+  float_overflow_modes_.erase(physical);
   // A driver that is gone has closed it already.
   (void)CallDriver(request, "closing device " + std::to_string(physical));
   return true;
+}
+
+void Devices::SetFloatOverflowMode(uint32_t physical, aclrtFloatOverflowMode mode) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  float_overflow_modes_[physical] = mode;
+}
+
+aclrtFloatOverflowMode Devices::GetFloatOverflowMode(uint32_t physical) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto set = float_overflow_modes_.find(physical);
+  return set == float_overflow_modes_.end() ? ACL_RT_OVERFLOW_MODE_SATURATION : set->second;
 }
 
 }  // namespace npu_ipc::sim

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "acl/acl_rt.h"
 #include "hal/sim/driver/protocol.h"
 #include "hal/sim/libruntime/errors.h"
 
@@ -69,10 +70,16 @@ class Devices {
   // True when this was the last.
   bool Close(uint32_t physical);
 
+  // What this process' operators would do beyond a number's range. Saturation until it is set, and
+  // again once the device is closed.
+  void SetFloatOverflowMode(uint32_t physical, aclrtFloatOverflowMode mode);
+  aclrtFloatOverflowMode GetFloatOverflowMode(uint32_t physical);
+
  private:
   std::mutex mutex_;
   std::shared_ptr<const NodeView> view_;
   std::map<uint32_t, uint32_t> opens_;  // by physical id
+  std::map<uint32_t, aclrtFloatOverflowMode> float_overflow_modes_;
 };
 
 }  // namespace npu_ipc::sim

@@ -39,6 +39,8 @@ NPU_IPC_SIM_RT_API rtError_t DeviceAttribute(uint32_t device, aclrtDevAttr attri
                                              int64_t* value);
 NPU_IPC_SIM_RT_API rtError_t DeviceHealth(int32_t device, aclrtDeviceStatus* status);
 NPU_IPC_SIM_RT_API rtError_t DeviceUtilization(int32_t device, aclrtUtilizationInfo* utilization);
+NPU_IPC_SIM_RT_API rtError_t SetFloatOverflowMode(aclrtFloatOverflowMode mode);   // needs a context
+NPU_IPC_SIM_RT_API rtError_t GetFloatOverflowMode(aclrtFloatOverflowMode* mode);  // needs a context
 NPU_IPC_SIM_RT_API rtError_t DeviceTopology(uint32_t device, uint32_t other, uint64_t* links);
 NPU_IPC_SIM_RT_API rtError_t DefaultContextState(int32_t device, int32_t* active);
 NPU_IPC_SIM_RT_API rtError_t LogicOfUser(int32_t user, int32_t* logic);

@@ -210,6 +210,22 @@ rtError_t DeviceUtilization(int32_t device, aclrtUtilizationInfo* utilization) {
   return ACL_RT_SUCCESS;
 }
 
+rtError_t SetFloatOverflowMode(aclrtFloatOverflowMode mode) {
+  ProcessState& state = ProcessState::Get();
+  RtResult<std::shared_ptr<Context>> context = state.contexts.Current();
+  if (!context.ok()) return Record(context.status());
+  state.devices.SetFloatOverflowMode((*context)->physical_device(), mode);
+  return ACL_RT_SUCCESS;
+}
+
+rtError_t GetFloatOverflowMode(aclrtFloatOverflowMode* mode) {
+  ProcessState& state = ProcessState::Get();
+  RtResult<std::shared_ptr<Context>> context = state.contexts.Current();
+  if (!context.ok()) return Record(context.status());
+  *mode = state.devices.GetFloatOverflowMode((*context)->physical_device());
+  return ACL_RT_SUCCESS;
+}
+
 rtError_t DeviceTopology(uint32_t device, uint32_t other, uint64_t* links) {
   RtResult<Pair> pair = BothPhysical(static_cast<int32_t>(device), static_cast<int32_t>(other));
   if (!pair.ok()) return Record(pair.status());

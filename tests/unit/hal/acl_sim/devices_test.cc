@@ -91,6 +91,65 @@ TEST_F(DevicesTest, SetAndResetCount) {
   });
 }
 
+TEST_F(DevicesTest, VersionsComeInParts) {
+  InFreshProcess([] {
+    aclCANNPackageVersion version = {};
+    EXPECT_EQ(aclsysGetCANNVersion(ACL_PKG_NAME_CANN, &version), ACL_SUCCESS);
+    EXPECT_STREQ(version.version, "8.3.RC1");
+    EXPECT_STREQ(version.majorVersion, "8");
+    EXPECT_STREQ(version.minorVersion, "3");
+    EXPECT_STREQ(version.releaseVersion, "RC1");
+    EXPECT_STREQ(version.patchVersion, "");
+    char package[] = "driver";
+    char driver[ACL_PKG_VERSION_MAX_SIZE] = {};
+    EXPECT_EQ(aclsysGetVersionStr(package, driver), ACL_SUCCESS);
+    EXPECT_EQ(aclsysGetCANNVersion(ACL_PKG_NAME_DRIVER, &version), ACL_SUCCESS);
+    EXPECT_STREQ(version.version, driver);
+    EXPECT_EQ(aclsysGetCANNVersion(ACL_PKG_NAME_HCCL, &version), ACL_ERROR_RT_FEATURE_NOT_SUPPORT);
+    EXPECT_STREQ(version.version, driver) << "nothing was written";
+    EXPECT_EQ(aclsysGetCANNVersion(ACL_PKG_NAME_CANN, nullptr), ACL_ERROR_INVALID_PARAM);
+  });
+}
+
+TEST_F(DevicesTest, TheCannAttributesAreThoseOfTheChip) {
+  const aclCannAttr* attributes = nullptr;
+  size_t count = 0;
+  ASSERT_EQ(aclGetCannAttributeList(&attributes, &count), ACL_SUCCESS);
+  EXPECT_EQ(count, 3U);
+  for (size_t i = 0; i < count; ++i) {
+    int32_t value = 0;
+    EXPECT_EQ(aclGetCannAttribute(attributes[i], &value), ACL_SUCCESS);
+    EXPECT_EQ(value, 1) << attributes[i];
+  }
+  int32_t value = 7;
+  EXPECT_EQ(aclGetCannAttribute(ACL_CANN_ATTR_UNDEFINED, &value), ACL_ERROR_INVALID_PARAM);
+  EXPECT_EQ(value, 7);
+}
+
+TEST_F(DevicesTest, AModeOfOverflowIsTheDevicesUntilItIsReset) {
+  InFreshProcess([] {
+    aclrtFloatOverflowMode mode = ACL_RT_OVERFLOW_MODE_UNDEF;
+    EXPECT_EQ(aclrtGetDeviceSatMode(&mode), ACL_ERROR_RT_CONTEXT_NULL);
+    EXPECT_EQ(aclrtSetDeviceSatMode(ACL_RT_OVERFLOW_MODE_INFNAN), ACL_ERROR_RT_CONTEXT_NULL);
+    ASSERT_EQ(aclrtSetDevice(1), ACL_SUCCESS);
+    ASSERT_EQ(aclrtSetDevice(2), ACL_SUCCESS);
+    EXPECT_EQ(aclrtGetDeviceSatMode(&mode), ACL_SUCCESS);
+    EXPECT_EQ(mode, ACL_RT_OVERFLOW_MODE_SATURATION);
+    EXPECT_EQ(aclrtSetDeviceSatMode(ACL_RT_OVERFLOW_MODE_INFNAN), ACL_SUCCESS);
+    EXPECT_EQ(aclrtSetDeviceSatMode(ACL_RT_OVERFLOW_MODE_UNDEF), ACL_ERROR_INVALID_PARAM);
+    EXPECT_EQ(aclrtGetDeviceSatMode(&mode), ACL_SUCCESS);
+    EXPECT_EQ(mode, ACL_RT_OVERFLOW_MODE_INFNAN);
+    EXPECT_EQ(aclrtGetDeviceSatMode(nullptr), ACL_ERROR_INVALID_PARAM);
+    ASSERT_EQ(aclrtSetDevice(1), ACL_SUCCESS);
+    EXPECT_EQ(aclrtGetDeviceSatMode(&mode), ACL_SUCCESS);
+    EXPECT_EQ(mode, ACL_RT_OVERFLOW_MODE_SATURATION) << "another device's";
+    ASSERT_EQ(aclrtResetDeviceForce(2), ACL_SUCCESS);
+    ASSERT_EQ(aclrtSetDevice(2), ACL_SUCCESS);
+    EXPECT_EQ(aclrtGetDeviceSatMode(&mode), ACL_SUCCESS);
+    EXPECT_EQ(mode, ACL_RT_OVERFLOW_MODE_SATURATION);
+  });
+}
+
 TEST_F(DevicesTest, ARefusedOneShowsInTheNextCall) {
   InFreshProcess([] {
     EXPECT_EQ(Count(), 8U);
