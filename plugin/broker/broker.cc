@@ -57,7 +57,10 @@ Broker::Broker(const Settings& settings, config::Start start, std::unique_ptr<Ev
       loop_(std::move(loop)),
       shares_(loop_->clock(), settings.Limits(), *this, metrics_, GenerationFloor()),
       lanes_([this] { loop_->RunAfter(Duration::zero(), [this] { lanes_.RunRound(); }); }),
-      queue_limits_(settings.Queues()) {}
+      queue_limits_(settings.Queues()),
+      started_(loop_->clock().Now()),
+      diagnostics_({*loop_, shares_, driver_records_, [this] { return DescribeNode(); },
+                    [this]() -> const pods::PodDirectory& { return *pods_; }}) {}
 
 Broker::~Broker() = default;
 
@@ -93,6 +96,7 @@ Status Broker::Open() {
   StartReporting(*cluster);
   OfferShareResource();
   WatchDevices();
+  ServeDiagnostics();
   if (Status served = ServeHttp(); !served.ok()) return served.WithContext("http.listenAddress");
   spdlog::info("serving: socket={} version={}", settings_.socket_path, NPU_IPC_VERSION);
   return Status::Ok();
@@ -158,6 +162,33 @@ void Broker::WatchDevices() {
         if (reporter_) reporter_->OnNodeState(view.state);
         loop_->Post([this, state = view.state] { node_state_ = state; });
       });
+}
+
+// What is in the way of it is said, and is in nobody else's way.
+void Broker::ServeDiagnostics() {
+  if (settings_.admin_socket == "off") return;
+  const Status served = diagnostics_.Serve(settings_.admin_socket);
+  if (served.ok()) return;
+  spdlog::error("no diagnostics: {}", served.WithContext("admin.socket").message());
+}
+
+admin::NodeSnapshot Broker::DescribeNode() {
+  admin::NodeSnapshot node;
+  node.node = settings_.node_name;
+  node.version = NPU_IPC_VERSION;
+  node.time = std::chrono::system_clock::now();
+  node.uptime = loop_->clock().Now() - started_;
+  node.policy = settings_.policy;
+  if (device_view_ != nullptr) {
+    node.devices = device_view_->Current();
+    node.devices_age = node.devices->Age(loop_->clock().Now());
+  }
+  if (kubelet_ != nullptr) {
+    for (const auto& plugin : kubelet_->plugins()) {
+      node.resources.push_back({plugin->resource().name(), plugin->registrations()});
+    }
+  }
+  return node;
 }
 
 // On a thread of gRPC's, within the kubelet's call.
@@ -271,6 +302,7 @@ void Broker::AcceptAll() {
 void Broker::OnPodsChanged(const std::vector<std::string>& changed_uids) {
   // First: whoever asks for a pod's rights before this makes its change unnoticed.
   const PodRights::Changes changes = rights_->OnPodsChanged(changed_uids);
+  diagnostics_.OnPodsChanged(changed_uids);
   UpdateReadiness();
   for (const std::string& uid : changed_uids) {
     const auto waiting = awaiting_pod_.find(uid);
@@ -403,10 +435,12 @@ void Broker::OnEnded(SessionId session) {
 }
 
 void Broker::OnRefused(const pods::Pod& pod, const Refusal& refusal) {
+  diagnostics_.OnRefused(pod, refusal);
   if (reporter_) reporter_->OnRefused(pod, refusal);
 }
 
 void Broker::OnRevoked(const pods::Pod& pod, const Refusal& reason) {
+  diagnostics_.OnRevoked(pod, reason);
   if (reporter_) reporter_->OnRevoked(pod, reason);
 }
 

@@ -11,6 +11,7 @@
 #include "hal/base/event_loop.h"
 #include "hal/base/unix_socket.h"
 #include "plugin/broker/cluster_reporter.h"
+#include "plugin/broker/diagnostics.h"
 #include "plugin/broker/metrics.h"
 #include "plugin/broker/pod_rights.h"
 #include "plugin/broker/session.h"
@@ -49,6 +50,8 @@ class Broker final : private ShareContext, private SessionHost {
   Status OpenPods(const std::optional<cluster::ClusterConfig>& cluster);
   void StartReporting(const std::optional<cluster::ClusterConfig>& cluster);
   void OfferShareResource();
+  void ServeDiagnostics();
+  admin::NodeSnapshot DescribeNode();
   void CountShareAllocate(const kubelet::AllocateCall& call);
   void KeepLibraryVersion(const std::string& directory);
   std::string MetricsText();
@@ -119,6 +122,8 @@ class Broker final : private ShareContext, private SessionHost {
   std::shared_ptr<const device_view::NodeState> node_state_;    // the last that came; or null
   std::unique_ptr<device_view::DeviceViewClient> device_view_;  // null where it is off
 
+  const TimePoint started_;
+  Diagnostics diagnostics_;             // its thread asks the loop for what is above
   std::unique_ptr<http::Server> http_;  // last: its threads read what is above
 };
 

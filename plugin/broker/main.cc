@@ -2,6 +2,9 @@
 #include <spdlog/spdlog.h>
 #include <stdio.h>
 
+#include <string_view>
+
+#include "plugin/admin/query.h"
 #include "plugin/broker/broker.h"
 #include "plugin/broker/settings.h"
 #include "plugin/config/logging.h"
@@ -19,6 +22,9 @@ int Fail(const npu_ipc::Status& status, int exit_code) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "query") {
+    return npu_ipc::admin::RunQuery(argc - 1, argv + 1);
+  }
   npu_ipc::broker::Settings settings;
   npu_ipc::config::Options options = npu_ipc::broker::DeclareOptions(&settings);
   const auto start = npu_ipc::config::Start::Of(argc, argv);

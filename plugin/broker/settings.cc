@@ -1,5 +1,8 @@
 #include "plugin/broker/settings.h"
 
+#include <algorithm>
+#include <filesystem>
+
 #include "plugin/broker/pod_source.h"
 #include "plugin/broker/share_resource.h"
 #include "plugin/config/checks.h"
@@ -113,6 +116,11 @@ void AddOptions(config::Options& options, Settings* settings) {
               "host:port of /healthz, /readyz and /metrics; port 0 takes a free one; 'off' "
               "listens nowhere",
               &settings->http_address);
+  options.Add(
+      "admin.socket",
+      "where root on this node asks about devices, pods and shares ('npu-ipc-broker query', "
+      "'kubectl npu'), in a directory of its own; 'off': nowhere",
+      &settings->admin_socket);
   options.Add("share.resourceName",
               "what a container requests to be given the library and the socket without an NPU",
               &settings->share_resource);
@@ -174,6 +182,27 @@ config::Options DeclareOptions(Settings* settings) {
   return options;
 }
 
+namespace {
+
+// The directory of socket.path is mounted into containers: whoever is root in one would be root
+// here, too.
+Status CheckAdminSocket(const Settings& settings) {
+  if (settings.admin_socket == "off") return Status::Ok();
+  if (Status checked = CheckAbsolutePath("admin.socket", settings.admin_socket); !checked.ok()) {
+    return checked;
+  }
+  const auto shared = std::filesystem::path(settings.socket_path).lexically_normal().parent_path();
+  const auto own = std::filesystem::path(settings.admin_socket).lexically_normal().parent_path();
+  const auto [end_of_shared, in_own] =
+      std::mismatch(shared.begin(), shared.end(), own.begin(), own.end());
+  if (end_of_shared != shared.end()) return Status::Ok();
+  return {StatusCode::kInvalidArgument, "admin.socket " + settings.admin_socket + " is in " +
+                                            shared.string() +
+                                            ", which containers see; name a directory of its own"};
+}
+
+}  // namespace
+
 Status Check(const Settings& settings) {
   const Status checked = config::FirstFailure({
       CheckAbsolutePath("socket.path", settings.socket_path),
@@ -181,6 +210,7 @@ Status Check(const Settings& settings) {
       settings.state_directory == "off"
           ? Status::Ok()
           : CheckAbsolutePath("state.directory", settings.state_directory),
+      CheckAdminSocket(settings),
       kubelet::CheckResourceName("share.resourceName", settings.share_resource),
       CheckAbsolutePath("kubelet.devicePluginDirectory", settings.kubelet.directory),
       injection::CheckLibrary(settings.library),

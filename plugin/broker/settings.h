@@ -7,6 +7,7 @@
 #include <string>
 
 #include "hal/base/clock.h"
+#include "plugin/admin/server.h"
 #include "plugin/broker/connection.h"
 #include "plugin/broker/share_registry.h"
 #include "plugin/config/logging.h"
@@ -49,6 +50,7 @@ struct Settings {
   int64_t max_pod_subscriptions = 1024;
   int64_t max_pod_queued_bytes = 16 << 20;
   std::string http_address = ":9500";
+  std::string admin_socket = admin::kDefaultSocket;  // "off": nothing is served
   std::string share_resource = "npu-ipc.io/share";
   int64_t share_ids = 4096;                                // 0: the resource is not served
   std::string cluster_enabled = "auto";                    // or true, false

@@ -370,6 +370,7 @@ void ShareRegistry::GiveGrant(AttachId attach_id, Region& region) {
   grant.region_name = region.name.Text();
   grant.importer_device = attach.device;
   grant.exporter_device = region.device;
+  grant.since = clock_.Now();
   // Before EndAttach() gives back what the asking used.
   peer_access_.Use(exporter.info.process, region.device, attach.device);
   peer_access_.Use(importer.info.process, attach.device, region.device);
@@ -442,6 +443,7 @@ void ShareRegistry::Imported(ClientId id, const wire::Imported& outcome) {
   const auto found = grants_.find(outcome.grant_id);
   if (found == grants_.end() || found->second.importer != id) return;
   if (outcome.status == Status::kOk) {
+    found->second.imported = true;
     spdlog::debug("imported: grant={} name={}", outcome.grant_id, found->second.region_name);
     return;
   }

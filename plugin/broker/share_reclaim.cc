@@ -196,6 +196,8 @@ ShareRegistry::Grant& ShareRegistry::AddClaim(ClientId id, const wire::ReclaimMa
   grant.claim->allocation_bytes = request.allocation_bytes;
   grant.claim->view_bytes = request.view_bytes;
   grant.claim->since = clock_.Now();
+  grant.since = grant.claim->since;
+  grant.imported = true;
   peer_access_.Use(client.info.process, grant.importer_device, grant.exporter_device);
   client.grants.insert(grant.id);
   ++RecordOf(client).grants;

@@ -226,6 +226,7 @@ ShareRegistry::Region& ShareRegistry::AddRegion(ClientId exporter, const RegionN
   region.allocation_bytes = request.allocation_bytes;
   region.view_offset = request.view_offset;
   region.view_bytes = request.view_bytes;
+  region.since = clock_.Now();
   client.regions.insert(region.id);
   region.key->regions.insert(region.id);
   ++RecordOf(client).regions;

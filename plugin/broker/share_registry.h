@@ -142,6 +142,8 @@ class ShareContext {
 // rotation that fails loses the regions: nobody knows then who can reach them.
 class ShareRegistry {
  public:
+  friend class ShareSnapshotTaker;
+
   // `clock`, `context` and `metrics` must outlive the registry. `generation_floor`: generations.h.
   ShareRegistry(const Clock& clock, const ShareLimits& limits, ShareContext& context,
                 Metrics& metrics, uint64_t generation_floor = 0);
@@ -272,6 +274,7 @@ class ShareRegistry {
     uint64_t allocation_bytes;
     uint64_t view_offset;
     uint64_t view_bytes;
+    TimePoint since;           // published, or claimed from an earlier broker
     bool withdrawing = false;  // holds no name any more
     bool given_up = false;     // by its program: which closes the key once nobody holds it
     std::optional<wire::WithdrawReason> told;  // what its importers were told last
@@ -318,6 +321,8 @@ class ShareRegistry {
     std::string region_name;
     uint32_t importer_device;
     uint32_t exporter_device;
+    TimePoint since;        // granted, or claimed from an earlier broker
+    bool imported = false;  // its importer has said so
     bool revoked = false;
     std::unique_ptr<Claim> claim;  // while its exporter has not come back
   };

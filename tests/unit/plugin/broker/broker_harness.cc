@@ -43,7 +43,7 @@ void BrokerProcessTest::TearDown() {
 }
 
 int BrokerProcessTest::RunBroker(const std::vector<std::string>& flags) {
-  std::vector<std::string> arguments = {NPU_IPC_BROKER_PROGRAM};
+  std::vector<std::string> arguments = {NPU_IPC_BROKER_PROGRAM, "--admin-socket=" + admin_socket_};
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   Result<ChildProcess> run = ChildProcess::Start({.arguments = arguments, .error_file = log_file_});
   EXPECT_TRUE(run.ok());
@@ -58,7 +58,8 @@ void BrokerProcessTest::StartBroker(const std::vector<std::string>& flags,
       arguments.end(),
       {NPU_IPC_BROKER_PROGRAM, "--socket-path=" + socket_, "--http-listen-address=127.0.0.1:0",
        "--log-level=trace", "--cluster-enabled=" + cluster_enabled_,
-       "--device-view-socket=" + view_socket_, "--state-directory=" + directory_.Path("state")});
+       "--device-view-socket=" + view_socket_, "--admin-socket=" + admin_socket_,
+       "--state-directory=" + directory_.Path("state")});
   if (has_pods_file_) arguments.push_back("--pods-file=" + pods_file_);
   if (!offers_share_resource_) arguments.push_back("--share-ids=0");
   arguments.insert(arguments.end(), flags.begin(), flags.end());

@@ -83,6 +83,8 @@ class BrokerProcessTest : public testing::Test {
   const TemporaryDirectory directory_;
   std::string socket_ = directory_.Path("broker.sock");
   std::string view_socket_ = directory_.Path("device-view.sock");  // nobody serves it
+  const TemporaryDirectory admin_directory_;                       // not where the other socket is
+  std::string admin_socket_ = admin_directory_.Path("admin/admin.sock");
   std::string cluster_enabled_ = "false";
   const std::string pods_file_ = directory_.Path("pods.json");
   const std::string log_file_ = directory_.Path("log");

@@ -1,0 +1,152 @@
+#include "plugin/kubectl/doctor.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/plugin/kubectl/fake_kubectl.h"
+
+namespace npu_ipc::kubectl {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::Not;
+
+json RunningPod(const json& container = json::object()) {
+  return {{"metadata", {{"namespace", "team"}, {"name", "trainer"}}},
+          {"spec", {{"nodeName", "node-a"}, {"containers", {container}}}},
+          {"status", {{"phase", "Running"}}}};
+}
+
+TEST(DoctorSteps, APendingPodSaysWhatTheSchedulerSays) {
+  const json pod = {
+      {"status",
+       {{"phase", "Pending"},
+        {"conditions",
+         {{{"status", "False"}, {"message", "0/2 nodes: Insufficient npu-ipc.io/share"}}}}}}};
+  const json step = ScheduledStep(pod);
+  EXPECT_EQ(step["status"], "Failed");
+  EXPECT_THAT(step["message"].get<std::string>(), HasSubstr("Insufficient npu-ipc.io/share"));
+  EXPECT_EQ(ScheduledStep(RunningPod())["status"], "Ok");
+  json completed = RunningPod();
+  completed["status"]["phase"] = "Succeeded";
+  EXPECT_EQ(ScheduledStep(completed)["status"], "Failed");
+}
+
+TEST(DoctorSteps, APodIsInjectedByWhatItAsksFor) {
+  const std::vector<std::string> resources = {"npu-ipc.io/share", "huawei.com/Ascend910"};
+  const json asks = {{"resources", {{"limits", {{"huawei.com/Ascend910", "1"}}}}}};
+  EXPECT_EQ(InjectedStep(RunningPod(asks), resources, false)["status"], "Ok");
+  EXPECT_EQ(InjectedStep(RunningPod(), resources, false)["status"], "Failed");
+  EXPECT_EQ(InjectedStep(RunningPod(), resources, true)["status"], "Ok");
+  EXPECT_EQ(InjectedStep(RunningPod(), {}, false)["status"], "Unknown");
+}
+
+TEST(DoctorSteps, PreloadNeedsItsVariable) {
+  json container = {{"resources", {{"limits", {{"npu-ipc.io/share", "1"}}}}}};
+  json pod = RunningPod(container);
+  pod["metadata"]["annotations"]["npu-ipc.io/inject"] = "preload";
+  const json step = InjectedStep(pod, {"npu-ipc.io/share"}, false);
+  EXPECT_EQ(step["status"], "Failed");
+  EXPECT_THAT(step["remedy"].get<std::string>(), HasSubstr("MutatingAdmissionPolicy"));
+  pod["spec"]["containers"][0]["env"] = {
+      {{"name", "LD_PRELOAD"}, {"value", "/x.so:/npu/libnpu_ipc_preload.so"}}};
+  EXPECT_EQ(InjectedStep(pod, {"npu-ipc.io/share"}, false)["status"], "Ok");
+}
+
+class DoctorRun : public FakeKubectlTest {
+ protected:
+  DoctorRun() {
+    AddNode("node-a");
+    json pod = RunningPod({{"resources", {{"limits", {{"npu-ipc.io/share", "1"}}}}}});
+    OnCall("get pod trainer", "echo '" + pod.dump() + "'");
+    OnCall("get pod missing",
+           "echo 'Error from server (NotFound): pods \"missing\" not found' >&2; "
+           "exit 1");
+    OnCall("custom-columns",
+           "echo 'team   loader    node-b   Running   weights:exporter, logs'\n"
+           "echo 'team   trainer   node-a   Running   weights:importer'\n"
+           "echo 'team   plain     node-c   Running   <none>'\n"
+           "echo 'team   bad       node-c   Running   weights:owner'\n"
+           "echo 'other  guest     <none>   Pending   team/weights'");
+  }
+  void AnswerSteps(const std::string& whitelisted) {
+    const json document = {
+        {"apiVersion", "diagnostics.npu-ipc.io/v1"},
+        {"steps",
+         {{{"name", "annotated"}, {"status", "Ok"}, {"message", "groups weights"}},
+          {{"name", "connected"}, {"status", "Ok"}, {"message", "1 process"}},
+          {{"name", "whitelisted"},
+           {"status", whitelisted},
+           {"message", "no exporter on this node"},
+           {"remedy", "use podAffinity"}}}},
+        {"groups", {"team/weights"}},
+        {"resources", {"npu-ipc.io/share"}},
+        {"members",
+         {{{"group", "team/weights"},
+           {"namespace", "team"},
+           {"pod", "sidecar"},
+           {"role", "importer"},
+           {"regions", 0}}}}};
+    Answer("doctor", document.dump());
+  }
+};
+
+TEST_F(DoctorRun, NamesTheStepTheRemedyAndWhoIsElsewhere) {
+  AnswerSteps("Failed");
+  const Ran ran = Npu({"doctor", "trainer"});
+  EXPECT_EQ(ran.exit_code, 1);
+  EXPECT_EQ(ran.output,
+            "pod team/trainer\n"
+            "  ok    scheduled      runs on node node-a\n"
+            "  ok    daemon         pod npu-system/node-a runs\n"
+            "  ok    annotated      groups weights\n"
+            "  ok    injected       a process of it has found the broker\n"
+            "  ok    connected      1 process\n"
+            "  FAIL  whitelisted    no exporter on this node\n"
+            "        -> use podAffinity\n"
+            "  other members of its groups:\n"
+            "        team/weights   team/sidecar (importer)   on this node, 0 published\n"
+            "        team/weights   team/loader (exporter)   on node node-b: out of reach\n"
+            "        team/weights   other/guest (both)   on no node yet\n");
+}
+
+TEST_F(DoctorRun, AllWellIsExitCodeZero) {
+  AnswerSteps("Ok");
+  EXPECT_EQ(Npu({"doctor", "team/trainer"}).exit_code, 0);
+  const Ran ran = Npu({"doctor", "trainer", "-o", "json"});
+  const json document = json::parse(ran.output);
+  EXPECT_EQ(document["kind"], "DiagnosisList");
+  EXPECT_EQ(document["items"][0]["stopsAt"], "");
+  EXPECT_EQ(document["items"][0]["members"].size(), 3U);
+}
+
+TEST_F(DoctorRun, APodThatIsNotThereIsKubectlsError) {
+  const Ran ran = Npu({"doctor", "missing"});
+  EXPECT_EQ(ran.exit_code, 1);
+  EXPECT_THAT(ran.error, HasSubstr("pods \"missing\" not found"));
+}
+
+TEST_F(DoctorRun, ABrokerThatDoesNotAnswerIsAStep) {
+  Script("node-a", "echo 'error: unable to upgrade connection' >&2; exit 1");
+  const Ran ran = Npu({"doctor", "trainer"});
+  EXPECT_EQ(ran.exit_code, 1);
+  EXPECT_THAT(ran.output, HasSubstr("FAIL  daemon"));
+  EXPECT_THAT(ran.output, HasSubstr("unable to upgrade connection"));
+  EXPECT_THAT(ran.output, Not(HasSubstr("annotated")));
+}
+
+TEST_F(DoctorRun, WithoutAPodItIsOfTheNodes) {
+  AddNode("node-b");
+  Answer("doctor", R"({"apiVersion":"diagnostics.npu-ipc.io/v1","steps":[
+      {"name":"registered","status":"Ok","message":"the kubelet of @NODE@ knows it"}]})");
+  Script("node-b", "exit 1");
+  const Ran ran = Npu({"doctor"});
+  EXPECT_EQ(ran.exit_code, 1);
+  EXPECT_THAT(ran.output, HasSubstr("node node-a\n  ok    daemon"));
+  EXPECT_THAT(ran.output, HasSubstr("the kubelet of node-a knows it"));
+  EXPECT_THAT(ran.output, HasSubstr("node node-b\n  FAIL  daemon"));
+}
+
+}  // namespace
+}  // namespace npu_ipc::kubectl
