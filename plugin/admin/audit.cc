@@ -59,8 +59,8 @@ class Audit {
   void CheckKey(const ShareSnapshot::Key& key, const driver_records::DriverRecords& driver) {
     // What is being renewed is closed meanwhile.
     if (key.renewing) return;
-    const auto contradiction =
-        driver.Contradiction({key.key, key.exporter.pid, key.device, key.allocation_bytes});
+    const auto contradiction = driver.Contradiction(
+        driver_records::ExportClaim{key.key, key.exporter.pid, key.device, key.allocation_bytes});
     if (!contradiction) return;
     Add("Critical", "Contradiction", key.exporter.pid, &key, *contradiction);
   }

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <map>
@@ -45,6 +46,23 @@ void RaiseDescriptorLimit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// Where it has ended meanwhile, whatever is read of it says so.
+std::optional<PeerProcess> OpenProcess(pid_t pid) {
+  Result<UniqueFd> pidfd = OpenPidfd(pid);
+  const Result<uint64_t> start_time = ProcessStartTime(pid);
+  if (!pidfd.ok() || !start_time.ok()) return std::nullopt;
+  PeerProcess process;
+  process.pid = pid;
+  process.start_time_ticks = *start_time;
+  process.pidfd = std::move(pidfd).value();
+  return process;
+}
+
+// Since boot; rounded down, as the kernel counts in clock ticks.
+uint64_t StartTimeNanoseconds(const PeerProcess& process) {
+  return process.start_time_ticks * 1'000'000'000U / static_cast<uint64_t>(::sysconf(_SC_CLK_TCK));
 }
 
 }  // namespace
@@ -371,18 +389,30 @@ std::optional<pods::RevokeMode> Broker::RevokeModeOf(const std::string& pod) {
 }
 
 std::optional<ProcessKey> Broker::FindProcess(pid_t pid, const std::string& pod_uid) {
-  Result<UniqueFd> pidfd = OpenPidfd(pid);
-  const Result<uint64_t> start_time = ProcessStartTime(pid);
-  if (!pidfd.ok() || !start_time.ok()) return std::nullopt;
-  PeerProcess process;
-  process.pid = pid;
-  process.start_time_ticks = *start_time;
-  process.pidfd = std::move(pidfd).value();
-  const Result<identity::ContainerCgroup> container = identity::ContainerOf(process);
+  const std::optional<PeerProcess> process = OpenProcess(pid);
+  if (!process) return std::nullopt;
+  const Result<identity::ContainerCgroup> container = identity::ContainerOf(*process);
   if (!container.ok()) return std::nullopt;
   const std::shared_ptr<const pods::Pod> pod = pods_->Find(container->pod_uid);
   if ((pod != nullptr ? pod->uid : container->pod_uid) != pod_uid) return std::nullopt;
-  return ProcessKey{process.pid, process.start_time_ticks};
+  return ProcessKey{process->pid, process->start_time_ticks};
+}
+
+// The driver lets nobody in who has started after it was listed: its pid was another's then.
+std::vector<FoundProcess> Broker::WhitelistOf(std::string_view key) {
+  std::vector<FoundProcess> found;
+  const Result<driver_records::IpcMemoryRecord> record = driver_records_.Read(key);
+  if (!record.ok()) return found;
+  for (const driver_records::ListedProcess& listed : record->whitelist) {
+    if (listed.super_pod_device_id != driver_records::ListedProcess::kThisServer) continue;
+    const std::optional<PeerProcess> process = OpenProcess(listed.pid);
+    if (!process || StartTimeNanoseconds(*process) > listed.set_time_ns) continue;
+    const Result<identity::ContainerCgroup> container = identity::ContainerOf(*process);
+    if (container.status().code() == StatusCode::kUnavailable) continue;  // it has ended
+    found.push_back({{process->pid, process->start_time_ticks},
+                     container.ok() ? container->pod_uid : std::string()});
+  }
+  return found;
 }
 
 std::optional<Refusal> Broker::CheckRight(ClientId client, const GroupKey& group,
@@ -391,6 +421,10 @@ std::optional<Refusal> Broker::CheckRight(ClientId client, const GroupKey& group
 }
 
 std::optional<std::string> Broker::Contradiction(const driver_records::ExportClaim& claim) {
+  return driver_records_.Contradiction(claim);
+}
+
+std::optional<std::string> Broker::Contradiction(const driver_records::MappingClaim& claim) {
   return driver_records_.Contradiction(claim);
 }
 

@@ -69,6 +69,7 @@ class Broker final : private ShareContext, private SessionHost {
   void DropSlow(ClientId client) override;
   bool ProcessAlive(ClientId client) override;
   bool ProcessRuns(const ProcessKey& process) override;
+  std::vector<FoundProcess> WhitelistOf(std::string_view key) override;
   std::optional<ProcessKey> FindProcess(pid_t pid, const std::string& pod_uid) override;
   std::optional<Refusal> CheckRight(ClientId client, const GroupKey& group,
                                     ShareRight right) override;
@@ -79,6 +80,7 @@ class Broker final : private ShareContext, private SessionHost {
                                      const pods::ExportUsage& of_node) override;
   std::optional<pods::RevokeMode> RevokeModeOf(const std::string& pod) override;
   std::optional<std::string> Contradiction(const driver_records::ExportClaim& claim) override;
+  std::optional<std::string> Contradiction(const driver_records::MappingClaim& claim) override;
   device_view::Reach ReachBetween(uint32_t device_a, uint32_t device_b) override;
   void OnRefused(ClientId client, const Refusal& refusal) override;
   void OnRevoked(ClientId client, const Refusal& reason) override;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "plugin/broker/deadlines.h"
+#include "plugin/broker/line_limit.h"
 #include "plugin/broker/share_types.h"
 #include "plugin/pods/policy.h"
 #include "plugin/pods/share_decision.h"
@@ -43,6 +44,7 @@ struct PodRecord {
   // How the pod wants rights to its regions taken back, as it last said: a pod that is gone, or
   // whose annotations have gone bad, says it no more.
   pods::RevokeMode revoke = pods::RevokeMode::kNotify;
+  LineLimit refusal_lines;
   // The keys whose whitelists have processes of the pod, and those.
   std::unordered_map<ExportedKey*, std::unordered_set<pid_t>> listed_on;
 };
@@ -59,8 +61,11 @@ struct Listing {
 struct KeyRotation {
   uint64_t id = 0;  // the request id of Rotate, too
   wire::RotateReason reason = wire::RotateReason::kRevoked;
-  ClientId asked = 0;          // who was sent Rotate; 0 while importers have time to close
-  Deadlines::Id deadline = 0;  // of the drain, then of the answer
+  ClientId asked = 0;  // who was sent Rotate; 0 while importers have time to close
+  // The exporter has lost its connection since it was to be asked: it is asked again when it comes
+  // back, unless it has done it.
+  bool paused = false;
+  Deadlines::Id deadline = 0;  // of the drain, then of the answer, or of the exporter's return
 };
 
 struct ExportedKey {
@@ -72,10 +77,11 @@ struct ExportedKey {
   PodRecord* pod = nullptr;
   uint64_t allocation_bytes = 0;
   std::unordered_map<pid_t, Listing> listings;
-  uint32_t listed_before = 0;  // processes that were listed under an earlier broker: unknown which
-  std::set<RegionId> regions;  // its names, with those that are withdrawn and still held
-  size_t grants = 0;           // that reach the memory under this key
-  size_t admitting = 0;        // attaches that wait for the exporter's answer
+  uint32_t listed_before = 0;     // processes that were listed under an earlier broker
+  bool whitelist_read = false;    // who they are was looked up, or will be
+  std::set<RegionId> regions;     // its names, with those that are withdrawn and still held
+  size_t grants = 0;              // that reach the memory under this key
+  size_t admitting = 0;           // attaches that wait for the exporter's answer
   bool rotate_when_idle = false;  // its whitelist is full: once `admitting` is 0
   std::optional<KeyRotation> rotation;
 };

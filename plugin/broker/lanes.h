@@ -11,6 +11,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "plugin/broker/line_limit.h"
+
 namespace npu_ipc::broker {
 
 // A pod's connections, however many processes open them.
@@ -29,6 +31,7 @@ struct Lane {
   std::deque<Speaker*> waiting;
   size_t connections = 0;
   size_t queued_bytes = 0;  // that its clients have not read
+  LineLimit refusal_lines;
 };
 
 // Not thread safe. A round gives each lane one turn, so that whoever asks little is heard as soon

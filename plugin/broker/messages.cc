@@ -1,6 +1,7 @@
 #include "plugin/broker/messages.h"
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 
 namespace npu_ipc::broker {
@@ -304,6 +305,11 @@ std::string_view CutText(std::string_view text, size_t bytes) {
   if (text.size() <= bytes) return text;
   while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xc0) == 0x80) --bytes;
   return text.substr(0, bytes);
+}
+
+uint32_t MillisecondsUntil(TimePoint when, TimePoint now) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(when - now).count();
+  return static_cast<uint32_t>(std::clamp<int64_t>(left, 0, UINT32_MAX - 1));
 }
 
 wire::Refused NewRefused(uint64_t request_id, const Refusal& refusal, uint32_t speaks_minor) {

@@ -5,10 +5,12 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <variant>
 
+#include "hal/base/clock.h"
 #include "runtime/protocol/wire.h"
 
 namespace npu_ipc::broker {
@@ -67,6 +69,22 @@ M NewMessage(wire::MessageType type, uint64_t request_id) {
   message.header.bytes = sizeof(M);
   message.header.request_id = request_id;
   return message;
+}
+
+// Milliseconds to an instant, rounded up; 0 where it has passed.
+uint32_t MillisecondsUntil(TimePoint when, TimePoint now);
+
+// Until when an Admit or a Rotate may be carried out, as a client of that minor version takes it.
+template <class M>
+void SetDeadline(M& message, TimePoint deadline, TimePoint now, uint32_t speaks_minor) {
+  if (speaks_minor < 2) {
+    message.deadline_milliseconds = MillisecondsUntil(deadline, now);
+    return;
+  }
+  message.header.version_minor = 2;
+  const auto instant =
+      std::chrono::duration_cast<std::chrono::milliseconds>(deadline.time_since_epoch());
+  message.deadline_milliseconds = static_cast<uint32_t>(instant.count());
 }
 
 // For a client that speaks that minor version: what it does not know is told as what it does

@@ -319,8 +319,10 @@ void Session::Handle(const wire::AskPolicy& message) {
 
 void Session::Refuse(uint64_t request_id, const Refusal& refusal) {
   services_.metrics.CountDenial(refusal.status);
-  spdlog::info("refused: {} status={} reason={}", Describe(), StatusName(refusal.status),
-               refusal.reason);
+  if (const auto left_out = lane_->refusal_lines.Next(services_.loop.clock().Now())) {
+    spdlog::info("refused: {} status={} reason={}{}", Describe(), StatusName(refusal.status),
+                 refusal.reason, LeftOutText(*left_out));
+  }
   const wire::Refused refused = NewRefused(request_id, refusal, speaks_minor_);
   connection_->Send(&refused, sizeof(refused));
   OnRefused(refusal);

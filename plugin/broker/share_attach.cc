@@ -2,7 +2,6 @@
 #include <spdlog/spdlog.h>
 #include <string.h>
 
-#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -14,29 +13,8 @@ namespace {
 using wire::MessageType;
 using wire::Status;
 
-std::string Describe(const ClientInfo& info) {
-  return "pod " + info.PodFullName() + " (host pid " + std::to_string(info.process.pid) + ")";
-}
-
 const std::string& ContainerOf(const ClientInfo& info) {
   return info.container_name.empty() ? info.container_id : info.container_name;
-}
-
-// What an exporter may say of a whitelisting that failed; anything else is its failure.
-Status FailureOf(Status admitted) {
-  switch (admitted) {
-    case Status::kPeerLimit:
-    case Status::kUnreachable:
-    case Status::kTimedOut:
-      return admitted;
-    default:
-      return Status::kExporterFailed;
-  }
-}
-
-uint32_t MillisecondsUntil(TimePoint when, TimePoint now) {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(when - now).count();
-  return static_cast<uint32_t>(std::clamp<int64_t>(left, 0, UINT32_MAX - 1));
 }
 
 }  // namespace
@@ -93,6 +71,8 @@ void ShareRegistry::Attach(ClientId id, const GroupKey& group, const wire::Attac
 // Takes an attach that waits for a region as far as it gets.
 void ShareRegistry::TryAttach(AttachId attach_id) {
   PendingAttach& attach = attaches_.at(attach_id);
+  // Its pid may be another process' already, which must not be listed. Remove() follows.
+  if (!context_.ProcessAlive(attach.client)) return Wait(attach);
   const auto named = names_.find(attach.name);
   if (hold_new_ || named == names_.end() || !Known(regions_.at(named->second).exporter).connected) {
     return Wait(attach);
@@ -157,7 +137,7 @@ std::optional<Refusal> ShareRegistry::CheckAttach(const PendingAttach& attach,
                                        "publish it again"};
   }
   if (exporter.asked >= limits_.asked) {
-    return Refusal{Status::kLimit, "the exporter, " + Describe(exporter.info) + ", has " +
+    return Refusal{Status::kLimit, "the exporter, " + exporter.info.Description() + ", has " +
                                        std::to_string(limits_.asked) + " unanswered whitelistings"};
   }
   return std::nullopt;
@@ -188,64 +168,6 @@ void ShareRegistry::Wait(PendingAttach& attach) {
   waiting_[attach.name].insert(attach.id);
 }
 
-void ShareRegistry::Ask(PendingAttach& attach, Region& region) {
-  const TimePoint now = clock_.Now();
-  TimePoint deadline = now + limits_.admit_deadline;
-  if (attach.wait_ends) deadline = std::min(deadline, *attach.wait_ends);
-  if (deadline <= now) return WaitEnded(attach.id);
-
-  Client& exporter = Known(region.exporter);
-  const ProcessKey& importer = Known(attach.client).info.process;
-  const auto waiting = waiting_.find(attach.name);
-  if (waiting != waiting_.end()) {
-    waiting->second.erase(attach.id);
-    if (waiting->second.empty()) waiting_.erase(waiting);
-  }
-  attach.region = region.id;
-  attach.admit_deadline =
-      deadlines_.Add(deadline, [this, attach_id = attach.id] { AdmitTimedOut(attach_id); });
-  region.admitting.insert(attach.id);
-  ++region.key->admitting;
-  ++exporter.asked;
-  ++asked_;
-  List(*region.key, Known(attach.client));
-  peer_access_.Use(exporter.info.process, region.device, attach.device);
-
-  auto admit = NewMessage<wire::Admit>(MessageType::kAdmit, attach.id);
-  admit.region_id = region.id;
-  admit.importer_host_pid = importer.pid;
-  admit.importer_physical_device = attach.device;
-  admit.deadline_milliseconds = MillisecondsUntil(deadline, now);
-  admit.enable_peer_access = region.device != attach.device ? 1 : 0;
-  spdlog::debug("exporter asked: region={} name={} exporter_pid={} importer_pid={}", region.id,
-                region.name.Text(), exporter.info.process.pid, importer.pid);
-  Send(region.exporter, admit);
-}
-
-// Undoes Ask(): the exporter has answered, or no answer is waited for any more.
-void ShareRegistry::StopAsking(PendingAttach& attach) {
-  if (attach.region == 0) return;
-  Region& region = regions_.at(attach.region);
-  Client& exporter = Known(region.exporter);
-  region.admitting.erase(attach.id);
-  if (--region.key->admitting == 0 && region.key->rotate_when_idle) {
-    RotateSoon(region.key, wire::RotateReason::kWhitelistFull);
-  }
-  --exporter.asked;
-  --asked_;
-  attach.region = 0;
-  deadlines_.Cancel(std::exchange(attach.admit_deadline, 0));
-  ReleasePeer(region.exporter, exporter.info.process, region.device, attach.device);
-}
-
-void ShareRegistry::AdmitTimedOut(AttachId attach_id) {
-  PendingAttach& attach = attaches_.at(attach_id);
-  metrics_.CountWhitelistCall(Status::kTimedOut);
-  StopAsking(attach);
-  TryAttach(attach_id);  // asks again, unless the wait has ended too
-  UpdateGauges();
-}
-
 void ShareRegistry::WaitEnded(AttachId attach_id) {
   const PendingAttach& attach = attaches_.at(attach_id);
   const std::string region =
@@ -262,7 +184,7 @@ void ShareRegistry::WaitEnded(AttachId attach_id) {
     const bool renewing = found.key->rotation.has_value();
     return RefuseAttach(attach_id,
                         {Status::kTimedOut,
-                         "the exporter of " + region + ", " + Describe(exporter.info) +
+                         "the exporter of " + region + ", " + exporter.info.Description() +
                              (!exporter.connected ? ", has lost its connection to the broker and "
                                                     "did not come back"
                               : renewing          ? ", is renewing its key, and has not done so"
@@ -286,74 +208,6 @@ void ShareRegistry::WaitEnded(AttachId attach_id) {
   }
   RefuseAttach(attach_id,
                {Status::kTimedOut, "no exporter on this node published " + region + within});
-}
-
-void ShareRegistry::Admitted(ClientId id, const wire::Admitted& answer) {
-  const auto found = regions_.find(answer.region_id);
-  if (found == regions_.end() || found->second.exporter != id) {
-    spdlog::debug("whitelisting of a region that is gone: region={}", answer.region_id);
-    return;
-  }
-  Region& region = found->second;
-  metrics_.CountWhitelistCall(answer.status);
-  // Noted whether or not anybody waits for it still: the driver has it on its list.
-  const bool listed = answer.status == Status::kOk && NoteListed(region, answer.importer_host_pid);
-
-  const auto pending = attaches_.find(answer.header.request_id);
-  if (pending == attaches_.end() || pending->second.region != region.id ||
-      Known(pending->second.client).info.process.pid != answer.importer_host_pid) {
-    spdlog::debug("whitelisting that nobody waits for: region={} pid={}", region.id,
-                  answer.importer_host_pid);
-    return ReleaseAgain(region, answer.importer_physical_device);
-  }
-  const AttachId attach_id = pending->first;
-  if (listed) {
-    // Policy may have changed while the exporter was asked.
-    const std::optional<Refusal> refusal = CheckAttach(pending->second, region);
-    refusal ? RefuseAttach(attach_id, *refusal) : GiveGrant(attach_id, region);
-  } else if (answer.status == Status::kOk) {
-    RefuseAttach(attach_id, {Status::kInternal, "the importing process has ended"});
-  } else {
-    const ClientInfo& exporter = Known(id).info;
-    std::string reason = "the exporter, " + Describe(exporter) +
-                         ", could not whitelist this process (" +
-                         std::string(StatusName(answer.status)) + ", vendor code " +
-                         std::to_string(answer.vendor_code) + ")";
-    const uint32_t device = pending->second.device;
-    if (answer.status == Status::kUnreachable &&
-        context_.ReachBetween(region.device, device).answer ==
-            device_view::Reachability::kUnknown) {
-      reason += "; topology unknown: no device view says how devices " +
-                std::to_string(region.device) + " and " + std::to_string(device) + " are linked";
-    }
-    RefuseAttach(attach_id, {FailureOf(answer.status), reason, answer.vendor_code});
-  }
-  UpdateGauges();
-}
-
-// The exporter has answered after it was given up on, and was told to release the pair then. It may
-// have enabled the pair after that.
-void ShareRegistry::ReleaseAgain(const Region& region, uint32_t peer) {
-  const ProcessKey& exporter = Known(region.exporter).info.process;
-  if (peer == region.device || peer_access_.InUse(exporter, region.device, peer)) return;
-  SendPeerRelease(region.exporter, region.device, peer);
-}
-
-// The driver lists `pid` now. True where that is the process that was meant, alive; else the key is
-// tainted: whoever got that pid before it was listed could import.
-bool ShareRegistry::NoteListed(const Region& region, pid_t pid) {
-  const auto listing = region.key->listings.find(pid);
-  if (listing == region.key->listings.end()) {
-    Taint(region, pid, "a process that the exporter was not asked to list");
-    return false;
-  }
-  const auto process = processes_.find(listing->second.process);
-  if (process != processes_.end() && context_.ProcessAlive(*process->second.clients.begin())) {
-    listing->second.listed = true;
-    return true;
-  }
-  Taint(region, pid, "a process that had ended");
-  return false;
 }
 
 void ShareRegistry::GiveGrant(AttachId attach_id, Region& region) {
@@ -415,9 +269,12 @@ void ShareRegistry::RefuseAttach(AttachId attach_id, const Refusal& refusal) {
   const PendingAttach& attach = attaches_.at(attach_id);
   if (attach.subscription != 0) return AheadEnded(attach_id);
   const ClientInfo& importer = Known(attach.client).info;
-  spdlog::info("attach refused: name={} pod={} container={} pid={} status={} reason={}",
-               attach.name.Text(), importer.PodFullName(), ContainerOf(importer),
-               importer.process.pid, StatusName(refusal.status), refusal.reason);
+  if (const auto left_out = Known(attach.client).pod->refusal_lines.Next(clock_.Now())) {
+    spdlog::info("attach refused: name={} pod={} container={} pid={} status={} reason={}{}",
+                 attach.name.Text(), importer.PodFullName(), ContainerOf(importer),
+                 importer.process.pid, StatusName(refusal.status), refusal.reason,
+                 LeftOutText(*left_out));
+  }
   Refuse(attach.client, attach.request_id, refusal);
   EndAttach(attach_id, StatusName(refusal.status));
 }

@@ -1,6 +1,7 @@
 // ShareRegistry: what processes hold already when they come back, from this broker or an earlier
 // one.
 #include <spdlog/spdlog.h>
+#include <string.h>
 
 #include <algorithm>
 #include <string>
@@ -31,9 +32,12 @@ std::optional<Refusal> ShareRegistry::CheckReclaim(ClientId id, const RegionName
   if (!wire::IsIpcKey(claim.handle_kind)) {
     return Refusal{Status::kUnsupported, "only memory exported by key can be reclaimed"};
   }
-  if (RecordOf(client).regions >= limits_.regions) {
-    return Refusal{Status::kLimit, "this process has " + std::to_string(limits_.regions) +
-                                       " regions, the limit (client.maxRegions)"};
+  const Count& regions = RecordOf(client).regions;
+  if (AtLimit(regions, limits_.regions, limits_.pod.regions)) {
+    return Refusal{Status::kLimit, "this process has " + std::to_string(regions) +
+                                       " regions (client.maxRegions) and its pod " +
+                                       std::to_string(regions.of_pod()) +
+                                       " (pod.maxRegions); one of the two is at its limit"};
   }
   if (!generations_.MayHaveGiven(name, claim.generation)) {
     return Refusal{Status::kClaimContradicted, "no broker of this node has given region '" +
@@ -46,37 +50,68 @@ std::optional<Refusal> ShareRegistry::CheckReclaim(ClientId id, const RegionName
 void ShareRegistry::ReclaimRegion(ClientId id, const GroupKey& group,
                                   const wire::ReclaimRegion& claim) {
   const RegionName name{group, std::string(Text(claim.name))};
+  if (ReclaimLeftBehind(id, name, claim)) return UpdateGauges();
+  if (const std::optional<Refusal> refusal = CheckReclaim(id, name, claim)) {
+    return Refuse(id, claim.header.request_id, *refusal);
+  }
+  Region& region = AddRegion(id, name, claim);
+  region.generation = claim.generation;
+  region.key->listed_before = std::max(region.key->listed_before, claim.whitelisted);
+  LearnWhitelist(region.key);
+  NameOrClose(region, claim.withdrawn != 0);
+  if (reclaim_window_ == 0 && ImportersMayComeBack(region)) {
+    reclaim_window_ =
+        deadlines_.Add(started_ + limits_.reclaim_window, [this] { ReclaimWindowEnded(); });
+  }
+  AnswerReclaim(id, region, claim);
+  BindClaims(region);
+  if (!region.withdrawing) WakeWaiting(name);
+  UpdateGauges();
+}
+
+// True where the region is one that the process has lost its connection for, and has again now.
+bool ShareRegistry::ReclaimLeftBehind(ClientId id, const RegionName& name,
+                                      const wire::ReclaimRegion& claim) {
+  if (Known(id).reclaimed) return false;
   const Handle handle = HandleOf(claim.handle);
   Region* region = FindRegion(Known(id).info.process, handle, name.name, claim.generation);
-  const bool left_behind = region != nullptr && region->name == name &&
-                           region->generation == claim.generation &&
-                           !Known(region->exporter).connected && !Known(id).reclaimed;
-  if (left_behind) {
-    TakeOver(*region, id);
-  } else {
-    if (const std::optional<Refusal> refusal = CheckReclaim(id, name, claim)) {
-      return Refuse(id, claim.header.request_id, *refusal);
-    }
-    region = &AddRegion(id, name, claim);
-    region->generation = claim.generation;
-    region->key->listed_before = std::max(region->key->listed_before, claim.whitelisted);
-    NameOrClose(*region, claim.withdrawn != 0);
-    if (reclaim_window_ == 0 && ImportersMayComeBack(*region)) {
-      reclaim_window_ =
-          deadlines_.Add(started_ + limits_.reclaim_window, [this] { ReclaimWindowEnded(); });
-    }
+  // Its key was renewed, and the client was not told the generation that came of it.
+  const bool renewed =
+      region != nullptr && claim.generation != 0 && region->former_generation == claim.generation;
+  if (region != nullptr &&
+      (region->name != name || (region->generation != claim.generation && !renewed))) {
+    return false;
   }
+  Region* const answer_lost = region == nullptr ? FindRenewedMeanwhile(id, name, claim) : nullptr;
+  if (answer_lost != nullptr) {
+    if (Contradiction(*answer_lost->key, handle)) return false;  // refused by CheckReclaim()
+    region = answer_lost;
+  }
+  if (region == nullptr || Known(region->exporter).connected) return false;
+  TakeOver(*region, id);
+  AnswerReclaim(id, *region, claim);
+  const SharedKey key = region->key;
+  if (answer_lost != nullptr) {
+    FinishRotation(key, handle);
+    return true;
+  }
+  if (renewed) TellExporter(*region, region->generation);
+  if (key->rotation && key->rotation->paused) ResumeRotation(key);
+  BindClaims(*region);
+  if (!region->withdrawing) WakeWaiting(name);
+  return true;
+}
+
+void ShareRegistry::AnswerReclaim(ClientId id, const Region& region,
+                                  const wire::ReclaimRegion& claim) {
   auto answer = NewMessage<wire::Published>(MessageType::kPublished, claim.header.request_id);
-  answer.region_id = region->id;
-  answer.generation = region->withdrawing ? 0 : region->generation;
+  answer.region_id = region.id;
+  answer.generation = region.withdrawing ? 0 : claim.generation;
   Send(id, answer);
   const ClientInfo& info = Known(id).info;
   spdlog::info("region reclaimed: region={} name={} generation={} pod={} pid={} published={}",
-               region->id, name.Text(), region->generation, info.PodFullName(), info.process.pid,
-               region->withdrawing ? "no" : "yes");
-  BindClaims(*region);
-  if (!region->withdrawing) WakeWaiting(name);
-  UpdateGauges();
+               region.id, region.name.Text(), region.generation, info.PodFullName(),
+               info.process.pid, region.withdrawing ? "no" : "yes");
 }
 
 // Gives a region that was reclaimed its name back, or none where somebody else has had it since or
@@ -138,7 +173,6 @@ void ShareRegistry::TakeOver(Region& region, ClientId id) {
 
 void ShareRegistry::ReclaimMapping(ClientId id, const wire::ReclaimMapping& claim) {
   const RequestId request_id = claim.header.request_id;
-  const ProcessRecord& process = RecordOf(Known(id));
   if (Known(id).reclaimed) {
     return Refuse(id, request_id, {Status::kMalformed, "a ReclaimMapping after ReclaimDone"});
   }
@@ -151,11 +185,7 @@ void ShareRegistry::ReclaimMapping(ClientId id, const wire::ReclaimMapping& clai
   const Grant* grant = region == nullptr ? nullptr : TakeOverGrant(id, *region);
   const bool known_before = grant != nullptr;
   if (!known_before) {
-    if (process.grants >= limits_.grants) {
-      return Refuse(id, request_id,
-                    {Status::kLimit, "this process has " + std::to_string(limits_.grants) +
-                                         " mappings, the limit (client.maxGrants)"});
-    }
+    if (const auto refusal = CheckMapping(id, claim)) return Refuse(id, request_id, *refusal);
     grant = &AddClaim(id, claim);
   }
   const GrantId grant_id = grant->id;
@@ -177,6 +207,27 @@ void ShareRegistry::ReclaimMapping(ClientId id, const wire::ReclaimMapping& clai
     }
   }
   UpdateGauges();
+}
+
+std::optional<Refusal> ShareRegistry::CheckMapping(ClientId id, const wire::ReclaimMapping& claim) {
+  const Client& client = Known(id);
+  const Count& grants = RecordOf(client).grants;
+  if (AtLimit(grants, limits_.grants, limits_.pod.grants)) {
+    return Refusal{Status::kLimit, "this process has " + std::to_string(grants) +
+                                       " mappings (client.maxGrants) and its pod " +
+                                       std::to_string(grants.of_pod()) +
+                                       " (pod.maxGrants); one of the two is at its limit"};
+  }
+  const char* const key = reinterpret_cast<const char*>(claim.handle);
+  const auto contradiction =
+      context_.Contradiction(driver_records::MappingClaim{{key, strnlen(key, sizeof(claim.handle))},
+                                                          client.info.process.pid,
+                                                          claim.exporter_host_pid,
+                                                          claim.exporter_physical_device,
+                                                          claim.allocation_bytes});
+  if (!contradiction) return std::nullopt;
+  ReportContradiction(client, "mapping", *contradiction);
+  return Refusal{Status::kClaimContradicted, *contradiction};
 }
 
 ShareRegistry::Grant& ShareRegistry::AddClaim(ClientId id, const wire::ReclaimMapping& request) {

@@ -94,9 +94,9 @@ void ShareRegistry::Disconnect(ClientId id) {
   // Nobody is left to answer.
   while (!client.attaches.empty()) EndAttach(*client.attaches.begin(), "importer_gone");
   DropHeldPublishes(id);
+  JudgeUnanswered(id);
   ReleasePeersHeld(id, true);
-  FailRotationsOf(id);
-  if (!clients_.contains(id)) return UpdateGauges();  // those were its last claims
+  PauseRotationsOf(id);
   if (!client.regions.empty() || !client.grants.empty()) {
     client.grace =
         deadlines_.Add(clock_.Now() + limits_.disconnect_grace, [this, id] { WithdrawAll(id); });
@@ -284,18 +284,26 @@ std::optional<Refusal> ShareRegistry::CheckExport(const Client& client, const M&
     return std::nullopt;
   }
   const char* const key = reinterpret_cast<const char*>(request.handle);
-  const auto contradiction = context_.Contradiction({{key, strnlen(key, sizeof(request.handle))},
-                                                     exporter.process.pid,
-                                                     request.claimed_physical_device,
-                                                     request.allocation_bytes});
+  const auto contradiction = context_.Contradiction(
+      driver_records::ExportClaim{{key, strnlen(key, sizeof(request.handle))},
+                                  exporter.process.pid,
+                                  request.claimed_physical_device,
+                                  request.allocation_bytes});
   if (!contradiction) return std::nullopt;
-  spdlog::warn("export claimed that the driver contradicts: pod={} container={} pid={} reason={}",
-               exporter.PodFullName(), exporter.container_name, exporter.process.pid,
-               *contradiction);
+  ReportContradiction(client, "export", *contradiction);
   return Refusal{Status::kClaimContradicted,
                  *contradiction +
                      "; publish what this very process has exported, with its "
                      "device and its whole length"};
+}
+
+void ShareRegistry::ReportContradiction(const Client& client, const char* of_what,
+                                        const std::string& reason) {
+  const auto left_out = client.pod->refusal_lines.Next(clock_.Now());
+  if (!left_out) return;
+  spdlog::warn("{} claimed that the driver contradicts: pod={} container={} pid={} reason={}{}",
+               of_what, client.info.PodFullName(), client.info.container_name,
+               client.info.process.pid, reason, LeftOutText(*left_out));
 }
 
 // An allocation counts once, however many names it has.

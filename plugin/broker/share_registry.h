@@ -103,6 +103,11 @@ class ShareContext {
 
   // In words, where the driver's own records say otherwise than an exporter; else nothing.
   virtual std::optional<std::string> Contradiction(const driver_records::ExportClaim& claim) = 0;
+  virtual std::optional<std::string> Contradiction(const driver_records::MappingClaim& claim) = 0;
+
+  // Those on a key's whitelist that run and could import, where the driver's own records tell. Some
+  // milliseconds for a thousand.
+  virtual std::vector<FoundProcess> WhitelistOf(std::string_view key) = 0;
 
   // How far two devices, by physical id, can use each other's memory.
   virtual device_view::Reach ReachBetween(uint32_t device_a, uint32_t device_b) = 0;
@@ -229,9 +234,19 @@ class ShareRegistry {
     size_t own_ = 0;
     size_t* of_pod_ = nullptr;
   };
+  // What an exporter was asked to list.
+  struct AskedListing {
+    std::weak_ptr<ExportedKey> key;
+    Handle handle;
+    ProcessKey importer;
+    ClientId over = 0;  // the connection
+    uint32_t times = 0;
+  };
+  using AdmitId = std::pair<AttachId, RegionId>;
   struct ProcessRecord {
     std::set<ClientId> clients;
-    std::map<Handle, SharedKey> keys;  // by former handles, too
+    std::map<Handle, SharedKey> keys;        // by former handles, too
+    std::map<AdmitId, AskedListing> admits;  // that it has not answered
     Count regions;
     Count grants;
     Count attaches;
@@ -270,6 +285,7 @@ class ShareRegistry {
     ClientId exporter;
     SharedKey key;
     uint64_t generation;
+    uint64_t former_generation = 0;  // before its key was renewed last
     uint32_t device;
     uint64_t allocation_bytes;
     uint64_t view_offset;
@@ -338,6 +354,7 @@ class ShareRegistry {
     if (Known(client).connected) context_.Send(client, &message, sizeof(message));
   }
   void Refuse(ClientId client, RequestId request_id, const Refusal& refusal);
+  void ReportContradiction(const Client& client, const char* of_what, const std::string& reason);
   // After every change.
   void UpdateGauges();
   void ForgetUnlessClaiming(ClientId client);
@@ -380,21 +397,26 @@ class ShareRegistry {
   void Wait(PendingAttach& attach);
   bool KeyIsFull(const PendingAttach& attach, const Region& region);
   bool WaitsForKey(const PendingAttach& attach, const Region& region);
-  void Ask(PendingAttach& attach, Region& region);
-  void StopAsking(PendingAttach& attach);
-  void AdmitTimedOut(AttachId attach);
   void WaitEnded(AttachId attach);
-  bool NoteListed(const Region& region, pid_t pid);
   void GiveGrant(AttachId attach, Region& region);
   void SendGrant(const PendingAttach& attach, const Region& region, GrantId grant);
   void RefuseAttach(AttachId attach, const Refusal& refusal);
   void EndAttach(AttachId attach, std::string_view result);
   void EndGrant(GrantId grant);
   void ReleasePeer(ClientId client, const ProcessKey& process, uint32_t own, uint32_t peer);
-  void ReleaseAgain(const Region& region, uint32_t peer);
   void SendPeerRelease(ClientId client, uint32_t own, uint32_t peer);
   void SendWithdrawing(const Grant& grant, wire::WithdrawReason reason,
                        uint32_t drain_milliseconds);
+
+  // share_admit.cc
+  void Ask(PendingAttach& attach, Region& region);
+  void StopAsking(PendingAttach& attach);
+  void AdmitTimedOut(AttachId attach);
+  void NoteAsked(const PendingAttach& attach, const Region& region);
+  bool Lives(const ProcessKey& process) const;
+  void ReleaseAgain(const Region& region, uint32_t peer);
+  bool NoteAnswer(ClientId exporter, const wire::Admitted& answer);
+  void JudgeUnanswered(ClientId exporter);
 
   // share_hold.cc
   void HoldPublish(ClientId client, const GroupKey& group, const wire::Publish& request);
@@ -406,6 +428,8 @@ class ShareRegistry {
   std::optional<Refusal> CheckReclaim(ClientId client, const RegionName& name,
                                       const wire::ReclaimRegion& claim);
   void NameOrClose(Region& region, bool withdrawn);
+  bool ReclaimLeftBehind(ClientId client, const RegionName& name, const wire::ReclaimRegion& claim);
+  void AnswerReclaim(ClientId client, const Region& region, const wire::ReclaimRegion& claim);
   Region* FindRegion(const ProcessKey& exporter, const Handle& handle, std::string_view name,
                      uint64_t generation);
   void TakeOver(Region& region, ClientId client);
@@ -421,7 +445,15 @@ class ShareRegistry {
   void ReleasePeersHeld(ClientId client, bool also_of_exports);
   bool ImportersMayComeBack(const Region& region) const;
   void ReclaimWindowEnded();
+  std::optional<Refusal> CheckMapping(ClientId client, const wire::ReclaimMapping& claim);
   void EndLeftGrants(ClientId client);
+
+  // share_whitelist.cc
+  void Taint(const SharedKey& key, pid_t pid, const char* what);
+  void List(ExportedKey& key, const Client& importer);
+  void Unlist(ExportedKey& key);
+  void LearnWhitelist(const SharedKey& key);
+  void AddLearned(const SharedKey& key, const FoundProcess& found);
 
   // share_rotation.cc
   const Region* RegionToRotate(const ExportedKey& key) const;
@@ -441,11 +473,12 @@ class ShareRegistry {
   bool IsGivenUp(const ExportedKey& key) const;
   void EraseDrained(const ExportedKey& key);
   std::string DescribeKey(const ExportedKey& key) const;
-  void FailRotationsOf(ClientId client);
+  void PauseRotation(const SharedKey& key);
+  void PauseRotationsOf(ClientId client);
+  void ResumeRotation(const SharedKey& key);
+  Region* FindRenewedMeanwhile(ClientId client, const RegionName& name,
+                               const wire::ReclaimRegion& claim);
   std::set<GrantId> GrantsOf(const ExportedKey& key) const;
-  void Taint(const Region& region, pid_t pid, const char* what);
-  void List(ExportedKey& key, const Client& importer);
-  void Unlist(ExportedKey& key);
 
   // share_revocation.cc
   using Keys = std::set<SharedKey>;

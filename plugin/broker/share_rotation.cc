@@ -37,43 +37,6 @@ const char* ReasonName(RotateReason reason) {
 
 }  // namespace
 
-void ShareRegistry::List(ExportedKey& key, const Client& importer) {
-  const ProcessKey& process = importer.info.process;
-  Listing& listing = key.listings[process.pid];
-  if (listing.process == process) return;
-  if (listing.pod != nullptr && listing.pod != importer.pod) {
-    PodRecord& before = *listing.pod;
-    before.listed_on[&key].erase(process.pid);
-    if (before.listed_on[&key].empty()) before.listed_on.erase(&key);
-    DropPodIfUnused(before);
-  }
-  listing = {process, false, importer.pod};
-  importer.pod->listed_on[&key].insert(process.pid);
-}
-
-// Nobody is on its whitelist any more.
-void ShareRegistry::Unlist(ExportedKey& key) {
-  std::set<PodRecord*> pods;
-  for (const auto& [pid, listing] : key.listings) pods.insert(listing.pod);
-  key.listings.clear();
-  for (PodRecord* const pod : pods) {
-    pod->listed_on.erase(&key);
-    DropPodIfUnused(*pod);
-  }
-}
-
-// The driver lists a process on the key that was not meant: whoever has that pid may import.
-void ShareRegistry::Taint(const Region& region, pid_t pid, const char* what) {
-  const ClientInfo& exporter = Known(region.exporter).info;
-  metrics_.CountTaintedKey();
-  spdlog::warn("key tainted: its whitelist has {}: region={} name={} pid={} exporter={} pid={}",
-               what, region.id, region.name.Text(), pid, exporter.PodFullName(),
-               exporter.process.pid);
-  if (RevokeModeOf(*region.key->pod) == pods::RevokeMode::kRotate) {
-    RotateSoon(region.key, RotateReason::kTainted);
-  }
-}
-
 // A name of the key whose exporter can be asked to rotate it.
 const ShareRegistry::Region* ShareRegistry::RegionToRotate(const ExportedKey& key) const {
   for (const RegionId id : key.regions) {
@@ -86,10 +49,13 @@ const ShareRegistry::Region* ShareRegistry::RegionToRotate(const ExportedKey& ke
 
 std::string ShareRegistry::DescribeKey(const ExportedKey& key) const {
   std::string names;
+  std::string pod;
   for (const RegionId id : key.regions) {
-    names += (names.empty() ? "" : ",") + regions_.at(id).name.Text();
+    const Region& region = regions_.at(id);
+    names += (names.empty() ? "" : ",") + region.name.Text();
+    pod = clients_.at(region.exporter).info.PodFullName();
   }
-  return "exporter_pid=" + std::to_string(key.process.pid) + " names=" + names;
+  return "exporter=" + pod + " exporter_pid=" + std::to_string(key.process.pid) + " names=" + names;
 }
 
 std::set<GrantId> ShareRegistry::GrantsOf(const ExportedKey& key) const {
@@ -159,7 +125,7 @@ void ShareRegistry::StartRotation(const SharedKey& key, RotateReason reason) {
 
 // The last importer has closed before the drain time's end.
 void ShareRegistry::AskSoonIfDrained(ExportedKey& key) {
-  if (!key.rotation || key.rotation->asked != 0 || key.grants > 0) return;
+  if (!key.rotation || key.rotation->asked != 0 || key.rotation->paused || key.grants > 0) return;
   const SharedKey shared = processes_.at(key.process).keys.at(key.handle);
   deadlines_.Cancel(key.rotation->deadline);
   key.rotation->deadline =
@@ -168,9 +134,7 @@ void ShareRegistry::AskSoonIfDrained(ExportedKey& key) {
 
 void ShareRegistry::AskToRotate(const SharedKey& key) {
   const Region* const region = RegionToRotate(*key);
-  if (region == nullptr) {
-    return FailRotation(key, "exporter_gone", "the exporter has lost its connection");
-  }
+  if (region == nullptr) return PauseRotation(key);
   KeyRotation& rotation = *key->rotation;
   rotation.asked = region->exporter;
   rotations_.emplace(rotation.id, key);
@@ -180,7 +144,8 @@ void ShareRegistry::AskToRotate(const SharedKey& key) {
   auto message = NewMessage<wire::Rotate>(MessageType::kRotate, rotation.id);
   message.region_id = region->id;
   message.reason = rotation.reason;
-  message.deadline_milliseconds = Milliseconds(limits_.rotate_deadline);
+  SetDeadline(message, clock_.Now() + limits_.rotate_deadline, clock_.Now(),
+              Known(region->exporter).info.speaks_minor);
   Send(region->exporter, message);
 }
 
@@ -215,10 +180,11 @@ void ShareRegistry::Rotated(ClientId id, const wire::Rotated& answer) {
 std::optional<std::string> ShareRegistry::Contradiction(const ExportedKey& key,
                                                         const Handle& handle) {
   const char* const text = reinterpret_cast<const char*>(handle.data());
-  return context_.Contradiction({{text, strnlen(text, handle.size())},
-                                 key.process.pid,
-                                 regions_.at(*key.regions.begin()).device,
-                                 key.allocation_bytes});
+  return context_.Contradiction(
+      driver_records::ExportClaim{{text, strnlen(text, handle.size())},
+                                  key.process.pid,
+                                  regions_.at(*key.regions.begin()).device,
+                                  key.allocation_bytes});
 }
 
 void ShareRegistry::EndRotation(ExportedKey& key, std::string_view result) {
@@ -263,6 +229,7 @@ bool ShareRegistry::Republish(RegionId id) {
     RevokeRegion(region, *refusal, &done_already);
     return false;
   }
+  region.former_generation = region.generation;
   region.generation = generations_.Next(region.name);
   names_.NoteRenewal(region.name, id);
   TellExporter(region, region.generation);
@@ -319,16 +286,56 @@ void ShareRegistry::EraseDrained(const ExportedKey& key) {
   }
 }
 
+// The exporter has no connection, and has as long to come back as its regions live without one.
+void ShareRegistry::PauseRotation(const SharedKey& key) {
+  KeyRotation& rotation = *key->rotation;
+  rotations_.erase(rotation.id);
+  rotation.asked = 0;
+  rotation.paused = true;
+  deadlines_.Cancel(rotation.deadline);
+  rotation.deadline = AddDeadline(key, limits_.disconnect_grace, [this](const SharedKey& still) {
+    FailRotation(still, "exporter_gone", "the exporter has lost its connection");
+  });
+}
+
 // The client has lost its connection: its answers will not come.
-void ShareRegistry::FailRotationsOf(ClientId id) {
+void ShareRegistry::PauseRotationsOf(ClientId id) {
   Keys asked;
   for (const RegionId region : Known(id).regions) {
     const SharedKey& key = regions_.at(region).key;
     if (key->rotation && key->rotation->asked == id) asked.insert(key);
   }
-  for (const SharedKey& key : asked) {
-    FailRotation(key, "exporter_gone", "the exporter has lost its connection");
+  for (const SharedKey& key : asked) PauseRotation(key);
+}
+
+// The exporter is back, with the key that it had: what it was asked for it has not done.
+void ShareRegistry::ResumeRotation(const SharedKey& key) {
+  KeyRotation& rotation = *key->rotation;
+  rotation.paused = false;
+  rotation.id = next_id_++;
+  deadlines_.Cancel(rotation.deadline);
+  rotation.deadline =
+      AddDeadline(key, Duration(0), [this](const SharedKey& still) { AskToRotate(still); });
+}
+
+// The region that the client claims under a key which is not known, where its process was asked to
+// renew the region's key, and its answer was lost with the connection. Else nullptr.
+ShareRegistry::Region* ShareRegistry::FindRenewedMeanwhile(ClientId id, const RegionName& name,
+                                                           const wire::ReclaimRegion& claim) {
+  const std::map<Handle, SharedKey>& keys = RecordOf(Known(id)).keys;
+  if (keys.contains(HandleOf(claim.handle))) return nullptr;
+  for (const auto& [handle, key] : keys) {
+    if (!key->rotation || !key->rotation->paused || handle != key->handle) continue;
+    if (key->allocation_bytes != claim.allocation_bytes) continue;
+    for (const RegionId region_id : key->regions) {
+      Region& region = regions_.at(region_id);
+      if (region.name == name && region.generation == claim.generation &&
+          region.device == claim.claimed_physical_device && !Known(region.exporter).connected) {
+        return &region;
+      }
+    }
   }
+  return nullptr;
 }
 
 }  // namespace npu_ipc::broker

@@ -35,6 +35,12 @@ struct ProcessKeyHash {
   }
 };
 
+// A process that was found without its having connected.
+struct FoundProcess {
+  ProcessKey process;          // as the kernel says it
+  std::string pod_cgroup_uid;  // empty: in no pod
+};
+
 // Who a client is, as the kernel and the pod directory say.
 struct ClientInfo {
   ProcessKey process;
@@ -49,6 +55,9 @@ struct ClientInfo {
   pid_t own_pid = 0;           // as the process sees itself; 0: unknown
 
   std::string PodFullName() const { return pod_namespace + "/" + pod_name; }
+  std::string Description() const {
+    return "pod " + PodFullName() + " (host pid " + std::to_string(process.pid) + ")";
+  }
 };
 
 // A group is of one namespace, whatever pods are in it.

@@ -53,6 +53,23 @@ bool SameLength(uint64_t claimed, const IpcMemoryRecord& record) {
          record.bytes - claimed < record.page_bytes && record.bytes % record.page_bytes == 0;
 }
 
+std::optional<std::string> Difference(const IpcMemoryRecord& record, pid_t exporter,
+                                      uint32_t device, uint64_t bytes) {
+  if (record.creator != exporter) {
+    return "the driver says that " + Pid(record.creator) + " made this export, not " +
+           Pid(exporter);
+  }
+  if (record.device != device) {
+    return "the driver says that this export is of device " + std::to_string(record.device) +
+           ", not " + std::to_string(device);
+  }
+  if (!SameLength(bytes, record)) {
+    return "the driver says that this export has " + std::to_string(record.bytes) + " bytes, not " +
+           std::to_string(bytes);
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 DriverRecords::DriverRecords(std::string directory) : directory_(std::move(directory)) {}
@@ -107,18 +124,22 @@ std::optional<std::string> DriverRecords::Contradiction(const ExportClaim& claim
     if (record.status().code() != StatusCode::kNotFound) return std::nullopt;
     return record.status().message() + " as " + Pid(claim.exporter) + " says it made";
   }
-  if (record->creator != claim.exporter) {
-    return "the driver says that " + Pid(record->creator) + " made this export, not " +
-           Pid(claim.exporter);
+  if (!record->valid && record->creator == claim.exporter) {
+    return "the driver says that this export is closed";
   }
-  if (!record->valid) return "the driver says that this export is closed";
-  if (record->device != claim.device) {
-    return "the driver says that this export is of device " + std::to_string(record->device) +
-           ", not " + std::to_string(claim.device);
+  return Difference(*record, claim.exporter, claim.device, claim.bytes);
+}
+
+std::optional<std::string> DriverRecords::Contradiction(const MappingClaim& claim) const {
+  const Result<IpcMemoryRecord> record = Read(claim.key);
+  if (!record.ok() || !record->valid) return std::nullopt;
+  if (auto other = Difference(*record, claim.exporter, claim.device, claim.bytes)) return other;
+  const ListedProcess* const listed = record->Find(claim.importer);
+  if (listed == nullptr && record->whitelist_required) {
+    return "the driver says that " + Pid(claim.importer) + " is not on this export's whitelist";
   }
-  if (!SameLength(claim.bytes, *record)) {
-    return "the driver says that this export has " + std::to_string(record->bytes) +
-           " bytes, not " + std::to_string(claim.bytes);
+  if (listed != nullptr && !listed->open) {
+    return "the driver says that " + Pid(claim.importer) + " does not have this export mapped";
   }
   return std::nullopt;
 }

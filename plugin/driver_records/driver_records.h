@@ -26,6 +26,15 @@ struct ExportClaim {
   uint64_t bytes = 0;
 };
 
+// What a process says that it has imported.
+struct MappingClaim {
+  std::string_view key;
+  pid_t importer = 0;  // pids as above
+  pid_t exporter = 0;
+  uint32_t device = 0;  // the exporter's; physical id
+  uint64_t bytes = 0;
+};
+
 // Reads files and keeps nothing: safe for concurrent use. Its directory may be absent (another
 // driver, no driver): then nothing is known and nothing contradicted.
 class DriverRecords {
@@ -48,6 +57,10 @@ class DriverRecords {
   // In words, where the driver's record says otherwise than `claim`; nothing where it agrees or
   // where nothing is known. Reads the record's head alone. Never names the key.
   std::optional<std::string> Contradiction(const ExportClaim& claim) const;
+
+  // The same; reads the whitelist, too. An export that has gone contradicts nothing: a mapping of
+  // it is dead, and still there.
+  std::optional<std::string> Contradiction(const MappingClaim& claim) const;
 
  private:
   Result<IpcMemoryRecord> ReadFirst(std::string_view key, size_t limit) const;

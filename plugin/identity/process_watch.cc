@@ -2,19 +2,15 @@
 
 #include <sys/epoll.h>
 
-#include <chrono>
 #include <utility>
 
 namespace npu_ipc::identity {
-namespace {
-
-constexpr Duration kLookEvery = std::chrono::seconds(1);
-
-}  // namespace
 
 Result<std::unique_ptr<ProcessWatch>> ProcessWatch::Start(EventLoop& loop, PeerProcess process,
-                                                          std::function<void()> ended) {
-  std::unique_ptr<ProcessWatch> watch(new ProcessWatch(loop, std::move(process), std::move(ended)));
+                                                          std::function<void()> ended,
+                                                          Duration look_every) {
+  std::unique_ptr<ProcessWatch> watch(
+      new ProcessWatch(loop, std::move(process), std::move(ended), look_every));
   if (!watch->process_.pidfd) {
     watch->LookLater();
     return watch;
@@ -26,8 +22,12 @@ Result<std::unique_ptr<ProcessWatch>> ProcessWatch::Start(EventLoop& loop, PeerP
   return watch;
 }
 
-ProcessWatch::ProcessWatch(EventLoop& loop, PeerProcess process, std::function<void()> ended)
-    : loop_(loop), process_(std::move(process)), ended_(std::move(ended)) {}
+ProcessWatch::ProcessWatch(EventLoop& loop, PeerProcess process, std::function<void()> ended,
+                           Duration look_every)
+    : loop_(loop),
+      process_(std::move(process)),
+      ended_(std::move(ended)),
+      look_every_(look_every) {}
 
 ProcessWatch::~ProcessWatch() {
   loop_.Unwatch(watch_);
@@ -35,7 +35,7 @@ ProcessWatch::~ProcessWatch() {
 }
 
 void ProcessWatch::LookLater() {
-  timer_ = loop_.RunAfter(kLookEvery, [this] { Alive() ? LookLater() : OnEnded(); });
+  timer_ = loop_.RunAfter(look_every_, [this] { Alive() ? LookLater() : OnEnded(); });
 }
 
 void ProcessWatch::OnEnded() {

@@ -176,6 +176,17 @@ struct MessageHeader {
 };
 static_assert(sizeof(MessageHeader) == 24);
 
+// What an Admit's or a Rotate's deadline_milliseconds is. To a library that speaks 1.2 the broker
+// says the instant, in milliseconds of CLOCK_MONOTONIC modulo 2^32, and gives the message the minor
+// version 2: however long the message lies somewhere, it is not carried out later. Others count
+// from its arrival, which a process that was stopped meanwhile takes for the moment of its return.
+//
+// A time namespace shifts that clock. A library which finds the instant further ahead than
+// kMaxDeadlineMilliseconds takes it for passed: then nothing is carried out, and the broker says
+// who does not answer.
+constexpr bool DeadlineIsInstant(const MessageHeader& header) { return header.version_minor >= 2; }
+inline constexpr uint32_t kMaxDeadlineMilliseconds = 600'000;
+
 // First on a connection.
 struct Hello {
   MessageHeader header;
@@ -234,11 +245,11 @@ static_assert(sizeof(Attach) == 24 + 256 + 8);
 
 // To the exporter: let one process in. Answered with Admitted under the same request_id.
 struct Admit {
-  MessageHeader header;
+  MessageHeader header;  // version_minor: as DeadlineIsInstant() has it
   uint64_t region_id;
   int32_t importer_host_pid;
   uint32_t importer_physical_device;
-  uint32_t deadline_milliseconds;  // from its arrival; the library drops later ones unanswered
+  uint32_t deadline_milliseconds;  // the library drops it unanswered after that
   uint32_t enable_peer_access;  // 1: the devices differ; enable peer access to the importer's first
 };
 static_assert(sizeof(Admit) == 48);
@@ -483,7 +494,7 @@ struct Rotate {
   MessageHeader header;
   uint64_t region_id;
   RotateReason reason;
-  uint32_t deadline_milliseconds;  // from its arrival; the library drops later ones unanswered
+  uint32_t deadline_milliseconds;  // as Admit's
 };
 static_assert(sizeof(Rotate) == 40);
 

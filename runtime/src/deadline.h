@@ -23,6 +23,13 @@ class Deadline {
   static Deadline From(uint64_t nanoseconds, uint32_t milliseconds) {
     return Deadline(nanoseconds, milliseconds);
   }
+  // The instant whose milliseconds of the monotonic clock, modulo 2^32, those are; passed already
+  // where it is further ahead than `at_most`.
+  static Deadline AtInstant(uint32_t milliseconds, uint32_t at_most) {
+    const uint64_t now = MonotonicNanoseconds();
+    const uint32_t ahead = milliseconds - static_cast<uint32_t>(now / 1000000U);
+    return Deadline(now, ahead <= at_most ? ahead : 0);
+  }
   static Deadline Never() { return Deadline(UINT64_MAX, 0); }
 
   bool never() const { return at_ == UINT64_MAX; }

@@ -77,8 +77,8 @@ class Exporter {
   // The key that such an export has now, which is another than the program's once it was renewed.
   // False where there is none of that name.
   bool CurrentKey(const char* name, char (&key)[hal::acl::kExportKeyBytes]);
-  // The program closes such an export, without waiting for anybody; errno is the vendor's. False where there is none of
-  // that name; else `*code` is the vendor's.
+  // The program closes such an export, without waiting for anybody; errno is the vendor's. False
+  // where there is none of that name; else `*code` is the vendor's.
   bool CloseOwn(const hal::acl::IpcTable& vendor, const char* name, hal::acl::Error* code);
 
   void GetInfo(Region* region, npu_ipc_region_info* info);

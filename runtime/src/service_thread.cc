@@ -17,6 +17,11 @@ constexpr size_t kStackBytes = size_t{1} << 20;
 
 constexpr size_t kSignalSetBytes = 8;  // the kernel's, not libc's sigset_t
 
+Deadline DeadlineOf(const wire::MessageHeader& header, uint32_t milliseconds, uint64_t arrived_at) {
+  if (!wire::DeadlineIsInstant(header)) return Deadline::From(arrived_at, milliseconds);
+  return Deadline::AtInstant(milliseconds, wire::kMaxDeadlineMilliseconds);
+}
+
 }  // namespace
 
 bool ServiceThread::Start(Client* client) {
@@ -234,11 +239,12 @@ ServiceThread::QueuedCall& ServiceThread::Enqueue(wire::MessageType type, uint64
 void ServiceThread::MakeNextCall() {
   const QueuedCall& queued = queue_[queue_first_];
   if (queued.type == wire::MessageType::kAdmit) {
-    const Deadline deadline = Deadline::From(queued.arrived_at, queued.admit.deadline_milliseconds);
+    const Deadline deadline =
+        DeadlineOf(queued.admit.header, queued.admit.deadline_milliseconds, queued.arrived_at);
     client_->exporter().Admit(queued.admit, queued.connection_id, deadline);
   } else {
     const Deadline deadline =
-        Deadline::From(queued.arrived_at, queued.rotate.deadline_milliseconds);
+        DeadlineOf(queued.rotate.header, queued.rotate.deadline_milliseconds, queued.arrived_at);
     client_->exporter().Rotate(queued.rotate, queued.connection_id, deadline);
   }
   queue_first_ = (queue_first_ + 1) % kQueueCapacity;

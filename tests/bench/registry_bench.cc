@@ -32,6 +32,10 @@ class BenchContext final : public ShareContext {
   bool HasRoom(ClientId) override { return true; }
   void DropSlow(ClientId) override {}
   bool ProcessAlive(ClientId) override { return true; }
+  std::optional<std::string> Contradiction(const driver_records::MappingClaim&) override {
+    return std::nullopt;
+  }
+  std::vector<FoundProcess> WhitelistOf(std::string_view) override { return {}; }
   bool ProcessRuns(const ProcessKey&) override { return true; }
   std::optional<ProcessKey> FindProcess(pid_t, const std::string&) override { return std::nullopt; }
   std::optional<Refusal> CheckShare(const std::string&, const std::string&,

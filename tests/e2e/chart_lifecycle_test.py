@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 
+import broker_account
 import broker_http
 import environment
 import pod_program
@@ -20,7 +21,7 @@ _KUBELET = pathlib.Path("/var/lib/kubelet/device-plugins")
 class Lifecycle(ChartTestCase):
 
     VALUES = {"driver": {"directory": str(DRIVER)}}
-    SIMULATED = False
+    REPLACED = ("plugin", "broker")
 
     def run_program(self, role):
         self.create_pod(pod_program.manifest(role, role, annotations=_GROUP, resources={RESOURCE: 1}))
@@ -88,8 +89,10 @@ class Lifecycle(ChartTestCase):
         self.share()
         before = self.uid()
         self.addCleanup(self.kubectl.run, "uncordon", self.node.name)
+        # But for the pod that the token of the tests' own broker is bound to.
+        self.kubectl.run("label", "pods", "--all", "-n", broker_account.NAMESPACE, "keep=yes")
         self.kubectl.run("drain", self.node.name, "--ignore-daemonsets", "--force", "--delete-emptydir-data",
-                         "--pod-selector=!app.kubernetes.io/part-of", "--grace-period=1", "--timeout=60s")
+                         "--pod-selector=keep!=yes", "--grace-period=1", "--timeout=60s")
         self.assertEqual([pod["metadata"]["name"] for pod in self.kubectl.list("pods")], [])
         self.assertEqual(self.uid(), before)
         wait_until(lambda: broker_http.metric(self.address(), "npu_ipc_broker_regions") == 0, "the regions to be gone")

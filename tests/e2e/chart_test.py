@@ -20,20 +20,13 @@ def _status(pid):
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
-class Installed(ChartTestCase):
+class ChartWithExamples(ChartTestCase):
+    """Pods of the node that run npu-ipc-example."""
 
-    VALUES = {"simulator": {"enabled": True}, "broker": {"config": {"policy": {"crossNamespace": True}}}}
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        environment.kubectl.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _OTHER}})
-        cls.addClassCleanup(environment.kubectl.run, "delete", "namespace", _OTHER)
-
-    def run_example(self, name, role, annotations, namespace="default", wait=40):
+    def run_example(self, name, role, annotations, namespace="default", wait=40, resources=None, **spec):
         """A pod that ends with success when its half of the exchange was right."""
-        manifest = pod(name, command=["npu-ipc-example", role, "--wait", str(wait)], resources={RESOURCE: 1},
-                       annotations=annotations)
+        manifest = pod(name, command=["npu-ipc-example", role, "--wait", str(wait)],
+                       resources=resources or {RESOURCE: 1}, annotations=annotations, **spec)
         self.kubectl.run("create", "-n", namespace, "-f", "-", stdin=json.dumps(manifest))
         self.addCleanup(self.kubectl.run, "delete", "pod", name, "-n", namespace, "--ignore-not-found", "--grace-period=1")
 
@@ -47,11 +40,26 @@ class Installed(ChartTestCase):
         phase, said = self.outcome(name, namespace)
         self.assertEqual(phase, "Succeeded", said)
 
-    def test_two_unprivileged_pods_share_by_annotation_alone(self):
+    def assert_shares(self, **options):
+        """Two pods of one group."""
         for role in ("exporter", "importer"):
-            self.run_example(role, role, {_GROUP: "weights"})
+            self.run_example(role, role, {_GROUP: "weights"}, **options)
         for role in ("exporter", "importer"):
             self.assert_succeeds(role)
+
+
+class Installed(ChartWithExamples):
+
+    VALUES = {"simulator": {"enabled": True}, "broker": {"config": {"policy": {"crossNamespace": True}}}}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        environment.kubectl.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _OTHER}})
+        cls.addClassCleanup(environment.kubectl.run, "delete", "namespace", _OTHER)
+
+    def test_two_unprivileged_pods_share_by_annotation_alone(self):
+        self.assert_shares()
 
     def test_helm_test_shares_memory_between_two_pods(self):
         self.assertIn("Succeeded", self.release.test())
@@ -119,6 +127,28 @@ class Installed(ChartTestCase):
             self.kubectl.run("exec", "-n", NAMESPACE, name, "-c", "npu-ipc-broker", "--", "sh")
         self.assertIn("npu-ipc-broker 0", self.kubectl.run("exec", "-n", NAMESPACE, name, "-c", "npu-ipc-broker", "--",
                                                             "npu-ipc-broker", "--version"))
+
+
+class BrokerAlone(ChartWithExamples):
+    """Beside the device plugin of somebody else."""
+
+    VALUES = {"devices": {"enabled": False}}
+    REPLACED = ("broker",)
+
+    def test_pods_that_ask_for_the_marker_beside_their_npu_share(self):
+        self.assert_shares(resources={RESOURCE: 1, SHARE: 1})
+
+    def test_it_is_ready_without_a_device_plugin_of_ours(self):
+        self.assertEqual([each["name"] for each in self.daemons()["spec"]["containers"]], ["npu-ipc-broker"])
+        self.assertEqual(broker_http.problems(self.address()), {})
+
+
+class UserNamespaces(ChartWithExamples):
+
+    VALUES = {"simulator": {"enabled": True, "deviceMode": "0666"}}
+
+    def test_pods_with_user_ids_of_their_own_share(self):
+        self.assert_shares(hostUsers=False)
 
 
 class Preload(ChartTestCase):

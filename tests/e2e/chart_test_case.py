@@ -16,23 +16,25 @@ def release(name):
 
 
 class ChartTestCase(ClusterTestCase):
-    """One release for all tests of a class, with VALUES. SIMULATED: it brings the driver; else the node has one."""
+    """One release for all tests of a class, with VALUES, in the place of those REPLACED of the node's daemons."""
 
     VALUES: dict
-    SIMULATED = True
+    REPLACED = ("plugin", "broker", "driver")
     release: Release
 
     @classmethod
     def setUpClass(cls):
         environment.load_images()
         cls.addClassCleanup(wait_for_allocatable, environment.kubectl, environment.NODE, RESOURCE, COUNT)
-        cls.addClassCleanup(environment.npus.resume, cls.SIMULATED)
-        environment.npus.pause(cls.SIMULATED)
+        cls.addClassCleanup(environment.npus.resume, cls.REPLACED)
+        environment.npus.pause(cls.REPLACED)
         cls.release = release("demo")
         cls.addClassCleanup(cls.wait_until_gone)
         cls.addClassCleanup(cls.release.uninstall)
         try:
             cls.release.install(cls.VALUES)
+            # Helm counts a node's pod among those that may be missing, and so waits for none on a single node.
+            wait_until(cls.ready, "the daemons to be ready")
             wait_for_allocatable(environment.kubectl, environment.NODE, RESOURCE, COUNT)
         except Exception as error:
             raise AssertionError(f"{error}\n{cls.account_of_the_pods()}") from error
@@ -54,19 +56,22 @@ class ChartTestCase(ClusterTestCase):
         wait_until(lambda: not environment.kubectl.list("pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/part-of=npu-ipc"),
                    "the release's pods to be gone")
 
-    def daemons(self):
+    @classmethod
+    def daemons(cls):
         """The daemons' pod."""
-        found = self.kubectl.list("pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/name=npu-ipc")
-        self.assertEqual(len(found), 1)
+        found = environment.kubectl.list("pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/name=npu-ipc")
+        if len(found) != 1:
+            raise LookupError(f"{len(found)} pods of the daemons")
         return found[0]
+
+    @classmethod
+    def ready(cls):
+        return all(each["ready"] for each in cls.daemons()["status"]["containerStatuses"])
 
     def pid_of(self, container):
         """Of a daemon, as the host has it."""
         statuses = {each["name"]: each for each in self.daemons()["status"]["containerStatuses"]}
         return self.node.process_of(statuses[container]["containerID"].removeprefix("containerd://"))
-
-    def ready(self):
-        return all(each["ready"] for each in self.daemons()["status"]["containerStatuses"])
 
     def address(self):
         """Of the broker's metrics."""

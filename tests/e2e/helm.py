@@ -52,12 +52,12 @@ class Release:
         return done.stdout
 
     def install(self, values):
-        """Returns when the pods are ready."""
+        """Returns when the objects are there; what may be unavailable during an update need not be ready."""
         return self.run("install", self.name, _CHART, "--create-namespace", "--wait", "--timeout", _TIMEOUT,
                         values=merged(images_of_the_build(), values))
 
     def upgrade(self, values):
-        """Returns when the pods of the next revision are ready; the values before stay where none is given."""
+        """Returns when the pods are of the next revision; the values before stay where none is given."""
         return self.run("upgrade", self.name, _CHART, "--reuse-values", "--wait", "--timeout", _TIMEOUT, values=values)
 
     def rollback(self):

@@ -63,17 +63,15 @@ class Npus:
             "--driver-directory", DRIVER, "--health-poll-interval", "500ms",
             "--kubelet-pod-resources-interval", "2s", "--device-view-socket", _VIEW, *options)]
 
-    def pause(self, driver):
-        """Ends the daemons, so that others can take their place, and the driver too where that is to be replaced."""
-        for each in [self.plugin, self.broker] + ([self.driver] if driver else []):
-            each.stop()
+    def pause(self, names):
+        """Ends those of `plugin`, `broker` and `driver`, in that order, so that others can take their place."""
+        for name in names:
+            getattr(self, name).stop()
 
-    def resume(self, driver):
-        """What pause() has ended."""
-        if driver:
-            self.driver.start()
-        self.broker.start()
-        self.plugin.start()
+    def resume(self, names):
+        """Starts what pause() has ended."""
+        for name in reversed(names):
+            getattr(self, name).start()
 
     def restart_broker(self, node=None):
         """Ends the broker and starts it, as that of another `node` where one is named."""

@@ -97,8 +97,8 @@ TEST_F(TorchNpu, SharesWithNobodyElseUnderTheLibrary) {
   EXPECT_THAT(AuditedPids(LiveKeys()[0]), ElementsAre(exporter.host_pid()));
 }
 
-// What follows does not work: README.md, "What still does not work between pods". These tests are to
-// fail when it begins to.
+// What follows does not work: README.md, "What still does not work between pods". These tests are
+// to fail when it begins to.
 
 // The importer's end of it is written to a file of its own pod's /dev/shm.
 TEST_F(TorchNpu, WhatWasSharedBetweenPodsIsNeverGivenBack) {

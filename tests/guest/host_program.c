@@ -28,13 +28,17 @@
     _exit(1);                                                                              \
   }
 
-#define FUNCTIONS(DO)                                                                     \
-  DO(npu_ipc_open)                                                                        \
-  DO(npu_ipc_close)                                                                       \
-  DO(npu_ipc_whoami)                                                                      \
-  DO(npu_ipc_publish)                                                                     \
-  DO(npu_ipc_withdraw) DO(npu_ipc_attach) DO(npu_ipc_mapping_get_info) DO(npu_ipc_detach) \
-      DO(npu_ipc_event_fd) DO(npu_ipc_last_error) DO(npu_ipc_version)
+#define FUNCTIONS(DO)          \
+  DO(npu_ipc_open)             \
+  DO(npu_ipc_close)            \
+  DO(npu_ipc_whoami)           \
+  DO(npu_ipc_publish)          \
+  DO(npu_ipc_withdraw)         \
+  DO(npu_ipc_attach)           \
+  DO(npu_ipc_mapping_get_info) \
+  DO(npu_ipc_detach)           \
+  DO(npu_ipc_event_fd)         \
+  DO(npu_ipc_last_error)
 
 #define DECLARE(name) __typeof__(&name) name;
 static struct { FUNCTIONS(DECLARE) } library;

@@ -85,7 +85,7 @@ TEST_P(HostTest, IsAsItWas) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Guest, HostTest, ::testing::ValuesIn(kEnvironments),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& given) { return std::string(given.param.name); });
 
 }  // namespace
 }  // namespace npu_ipc::test

@@ -57,9 +57,9 @@ TEST_P(StartTest, ADynamicProgramHasIt) {
 INSTANTIATE_TEST_SUITE_P(Guest, StartTest,
                          ::testing::Combine(::testing::ValuesIn(kEnvironments),
                                             ::testing::ValuesIn(kInjectedLibraries)),
-                         [](const auto& info) {
-                           return std::get<0>(info.param).name +
-                                  ("_" + Stem(std::get<1>(info.param)));
+                         [](const auto& given) {
+                           return std::get<0>(given.param).name +
+                                  ("_" + Stem(std::get<1>(given.param)));
                          });
 
 class UntouchedTest : public ::testing::TestWithParam<const char*> {};
@@ -86,7 +86,7 @@ TEST_P(UntouchedTest, ASetUserIdProgramGoesWithout) {
 #endif
 
 INSTANTIATE_TEST_SUITE_P(Guest, UntouchedTest, ::testing::ValuesIn(kInjectedLibraries),
-                         [](const auto& info) { return Stem(info.param); });
+                         [](const auto& given) { return Stem(given.param); });
 
 }  // namespace
 }  // namespace npu_ipc::test

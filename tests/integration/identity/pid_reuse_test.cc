@@ -156,6 +156,25 @@ TEST_P(PidReuse, BetweenAdmitAndTheListingIsReported) {
   EXPECT_TRUE(WaitForMetric("grants 0"));
 }
 
+// The pid is another member's when the answer comes, and an outsider had it when it was listed.
+TEST_P(PidReuse, TwiceBetweenAdmitAndAdmittedIsReported) {
+  const auto exporter = AddExporter("rank-0");
+  const auto importer = AddMember(member_pod_);
+  Send(*importer, Attach("rank-0", 30000));
+  const auto first = Receive<wire::Admit>(*exporter, MessageType::kAdmit);
+  const auto outsider = ReplaceBy(outsider_pod_, *importer);
+  const auto next = ReplaceBy(stranger_pod_, *outsider);
+  Introduce(*next);
+  Send(*next, Attach("rank-0", 30000));
+  const auto second = Receive<wire::Admit>(*exporter, MessageType::kAdmit);
+  EXPECT_EQ(second.importer_host_pid, first.importer_host_pid);
+  Send(*exporter, Admitted(first));
+  EXPECT_TRUE(WaitForMetric("tainted_keys_total 1"));
+  EXPECT_TRUE(WaitForMetric("grants 0"));
+  Send(*exporter, Admitted(second));
+  Receive<wire::Grant>(*next, MessageType::kGrant);
+}
+
 // The answer is there when the broker looks, and the importer has ended.
 TEST_P(PidReuse, BetweenTheListingAndAdmittedIsReported) {
   const auto exporter = AddExporter("rank-0");

@@ -1,4 +1,6 @@
 // npu_ipc_publish, admissions, npu_ipc_withdraw: the exporter's side.
+#include <time.h>
+
 #include "tests/unit/runtime/client_fixture.h"
 
 namespace npu_ipc::test {
@@ -218,6 +220,42 @@ TEST_F(PublishTest, AnAdmissionPastItsDeadlineIsDropped) {
     EXPECT_EQ(admitted.header.request_id, expected);
   }
   EXPECT_THAT(FakeVendor::Get().whitelisted(PublishedKey()), ElementsAre(8001, 8003));
+}
+
+// As a broker of 1.2 says it: the instant, which no time that the message lay somewhere moves.
+class AdmitInstantTest : public PublishTest {
+ protected:
+  void SendUntil(int32_t pid, int64_t milliseconds_from_now, uint64_t request_id) {
+    wire::Admit admit = MakeAdmit(5, pid);
+    timespec now = {};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    admit.deadline_milliseconds = static_cast<uint32_t>(
+        int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000 + milliseconds_from_now);
+    admit.header = {wire::kVersionMajor, 2, wire::MessageType::kAdmit,
+                    sizeof(admit),       0, request_id};
+    connection_->SendRaw(&admit, sizeof(admit));
+  }
+};
+
+TEST_F(AdmitInstantTest, IsCarriedOutBeforeItAndDroppedAfter) {
+  Open();
+  Publish("r", 5);
+  SendUntil(8001, -1, 1);
+  SendUntil(8002, -3'600'000, 2);
+  SendUntil(8003, kDeadlineMilliseconds, 3);
+  const auto admitted = connection_->Receive<wire::Admitted>(wire::MessageType::kAdmitted);
+  EXPECT_EQ(admitted.header.request_id, 3U);
+  EXPECT_THAT(FakeVendor::Get().whitelisted(PublishedKey()), ElementsAre(8003));
+}
+
+TEST_F(AdmitInstantTest, OfAClockThatIsNotOursIsDropped) {
+  Open();
+  Publish("r", 5);
+  SendUntil(8001, int64_t{wire::kMaxDeadlineMilliseconds} + 1000, 1);
+  SendUntil(8002, kDeadlineMilliseconds, 2);
+  const auto admitted = connection_->Receive<wire::Admitted>(wire::MessageType::kAdmitted);
+  EXPECT_EQ(admitted.header.request_id, 2U);
+  EXPECT_THAT(FakeVendor::Get().whitelisted(PublishedKey()), ElementsAre(8002));
 }
 
 TEST_F(PublishTest, AnswersDoNotQueueBehindAVendorCallThatHasNotBegun) {

@@ -63,8 +63,8 @@ TEST_F(BrokerProtocolTest, BadMessagesEndTheirConnectionAndNoOther) {
       {&good, sizeof(good) - 1, Status::kMalformed, "the packet has"},
       {oversized, sizeof(oversized), Status::kMalformed, "4096 bytes are more than the 1024"},
       {&unknown_type, sizeof(good), Status::kMalformed, "unknown type 12345"},
-      {&newer, sizeof(good), Status::kVersionMismatch, "this broker speaks 1.1"},
-      {&other_major, sizeof(good), Status::kVersionMismatch, "this broker speaks 1.1"},
+      {&newer, sizeof(good), Status::kVersionMismatch, "this broker speaks 1.2"},
+      {&other_major, sizeof(good), Status::kVersionMismatch, "this broker speaks 1.2"},
       {&bad_view, sizeof(good), Status::kMalformed, "not within the allocation"},
   };
   for (const Case& test : cases) {

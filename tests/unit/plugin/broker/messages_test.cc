@@ -119,7 +119,7 @@ TEST(Decode, RefusesOtherVersionsAndSaysItsOwn) {
   for (const BadMessage& bad : {Bad(newer), Bad(other)}) {
     EXPECT_EQ(bad.refusal.status, Status::kVersionMismatch);
     EXPECT_EQ(bad.request_id, 7U);
-    EXPECT_THAT(bad.refusal.reason, HasSubstr("this broker speaks 1.1"));
+    EXPECT_THAT(bad.refusal.reason, HasSubstr("this broker speaks 1.2"));
   }
   // Of an unknown version nothing but its place is known: four bytes are enough.
   const uint16_t version_alone[2] = {99, 0};

@@ -3,6 +3,7 @@
 #include "gtest/gtest.h"
 #include "plugin/broker/deadlines.h"
 #include "plugin/broker/generations.h"
+#include "plugin/broker/line_limit.h"
 #include "plugin/broker/peer_access.h"
 
 namespace npu_ipc::broker {
@@ -66,6 +67,20 @@ TEST(PeerAccess, CountsUsesOfAProcessAndProcessesOfADirection) {
   EXPECT_TRUE(access.MayUse({33, 1}, 0, 0));
   access.Release({7, 1}, 0, 1);
   EXPECT_TRUE(access.MayUse({33, 1}, 0, 1));
+}
+
+TEST(LineLimit, SaysHowManyLinesItLeftOut) {
+  LineLimit limit;
+  TimePoint now(std::chrono::hours(1));
+  for (size_t i = 0; i < LineLimit::kLines; ++i) EXPECT_EQ(limit.Next(now), 0U);
+  EXPECT_EQ(limit.Next(now), std::nullopt);
+  now += LineLimit::kPeriod - std::chrono::nanoseconds(1);
+  EXPECT_EQ(limit.Next(now), std::nullopt);
+  now += std::chrono::nanoseconds(1);
+  EXPECT_EQ(limit.Next(now), 2U);
+  EXPECT_EQ(limit.Next(now), 0U);
+  EXPECT_EQ(LeftOutText(0), "");
+  EXPECT_EQ(LeftOutText(2), " left_out_before=2");
 }
 
 }  // namespace

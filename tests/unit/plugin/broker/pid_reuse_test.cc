@@ -1,5 +1,5 @@
-// A pid that another process has by now: with the start time of the one before it, too, which counts
-// in hundredths of a second.
+// A pid that another process has by now: with the start time of the one before it, too, which
+// counts in hundredths of a second.
 #include "gmock/gmock.h"
 #include "tests/unit/plugin/broker/share_harness.h"
 
@@ -110,6 +110,111 @@ TEST_F(PidReuseTest, TheNextMayEndBeforeTheEarlierOneIsKnownTo) {
   EXPECT_EQ(registry_.ClientsOf({kImporterPid, 1}), 0U);
   registry_.Remove(importer_);
   EXPECT_EQ(registry_.ClientsOf({kImporterPid, 1}), 0U);
+}
+
+// The pid is a member's again when the answer comes; another process may have had it in between.
+TEST_P(WhetherHeard, AnAnswerThatMeantAnEarlierProcessTaintsTheKey) {
+  Publish(exporter_, "rank-0");
+  Attach(importer_, "rank-0");
+  const wire::Admit first = TakeAdmit();
+  const ClientId next = Succeed(importer_, kImporterPid, GetParam());
+  Attach(next, "rank-0");
+  const wire::Admit second = TakeAdmit();
+
+  Answer(exporter_, first);
+  EXPECT_TRUE(Counted("tainted_keys_total 1"));
+  EXPECT_TRUE(NothingSent(next)) << "the driver may have listed the pid before it was its own";
+  Answer(exporter_, second);
+  Take<wire::Grant>(next, MessageType::kGrant);
+  EXPECT_TRUE(Counted("tainted_keys_total 1"));
+}
+
+TEST_F(PidReuseTest, AnAnswerForARegionThatIsGoneTaintsTheKeyThatIsNot) {
+  const RegionId region = Publish(exporter_, "rank-0").region_id;
+  Publish(exporter_, "of the same allocation");
+  Attach(importer_, "rank-0");
+  const wire::Admit admit = TakeAdmit();
+  registry_.Remove(importer_);
+  Withdraw(exporter_, region, 0);
+  Answer(exporter_, admit);
+  EXPECT_TRUE(Counted("tainted_keys_total 1"));
+}
+
+TEST_F(PidReuseTest, AnAnswerForAKeyThatIsGoneTaintsNothing) {
+  const RegionId region = Publish(exporter_, "rank-0").region_id;
+  Attach(importer_, "rank-0");
+  const wire::Admit admit = TakeAdmit();
+  registry_.Remove(importer_);
+  Withdraw(exporter_, region, 0);
+  Answer(exporter_, admit);
+  EXPECT_TRUE(Counted("tainted_keys_total 0"));
+}
+
+TEST_F(PidReuseTest, EachAnswerToAnAdmitThatWasRepeatedCounts) {
+  Publish(exporter_, "rank-0");
+  Attach(importer_, "rank-0", 0, 60000);
+  const wire::Admit first = TakeAdmit();
+  Advance(std::chrono::seconds(5));
+  const wire::Admit second = TakeAdmit();
+  Answer(exporter_, first);
+  Take<wire::Grant>(importer_, MessageType::kGrant);
+  registry_.Remove(importer_);
+  Answer(exporter_, second);
+  EXPECT_TRUE(Counted("tainted_keys_total 1"));
+}
+
+TEST_F(PidReuseTest, AnImporterThatHasEndedIsNotAskedFor) {
+  Attach(importer_, "rank-0");
+  context_.dead.insert(importer_);
+  Publish(exporter_, "rank-0");
+  EXPECT_TRUE(NothingSent(exporter_));
+  EXPECT_EQ(registry_.waiting_attaches(), 1U);
+  registry_.Remove(importer_);
+  EXPECT_EQ(registry_.waiting_attaches(), 0U);
+}
+
+class UnansweredTest : public PidReuseTest {
+ protected:
+  // The exporter was asked to list the importer, and has lost its connection since.
+  void SetUp() override {
+    PidReuseTest::SetUp();
+    Publish(exporter_, "rank-0");
+    Attach(importer_, "rank-0", 0, 60000);
+    admit_ = TakeAdmit();
+  }
+
+  wire::Admit admit_;
+};
+
+TEST_F(UnansweredTest, OneThatEndsBeforeTheAnswerWouldBeTooLateTaintsTheKey) {
+  registry_.Disconnect(exporter_);
+  Advance(std::chrono::seconds(4));
+  registry_.Remove(importer_);
+  EXPECT_TRUE(Counted("tainted_keys_total 0"));
+  Advance(std::chrono::seconds(1));
+  EXPECT_TRUE(Counted("tainted_keys_total 1"));
+}
+
+TEST_F(UnansweredTest, OneThatHadEndedBeforeTheConnectionWasLostTaintsTheKey) {
+  registry_.Remove(importer_);
+  registry_.Disconnect(exporter_);
+  Advance(std::chrono::seconds(5));
+  EXPECT_TRUE(Counted("tainted_keys_total 1"));
+}
+
+TEST_F(UnansweredTest, OneThatLivesTaintsNothing) {
+  registry_.Disconnect(exporter_);
+  Advance(std::chrono::seconds(5));
+  registry_.Remove(importer_);
+  EXPECT_TRUE(Counted("tainted_keys_total 0"));
+}
+
+TEST_F(UnansweredTest, OneThatWasAnsweredBeforeTaintsNothing) {
+  Answer(exporter_, admit_, Status::kExporterFailed);
+  registry_.Remove(importer_);
+  registry_.Disconnect(exporter_);
+  Advance(std::chrono::seconds(5));
+  EXPECT_TRUE(Counted("tainted_keys_total 0"));
 }
 
 }  // namespace

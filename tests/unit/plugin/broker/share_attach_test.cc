@@ -41,7 +41,7 @@ TEST_F(AttachTest, AsksTheExporterAndThenGrants) {
   EXPECT_EQ(admit.region_id, published.region_id);
   EXPECT_EQ(admit.importer_host_pid, 20);
   EXPECT_EQ(admit.importer_physical_device, 3U);
-  EXPECT_EQ(admit.deadline_milliseconds, 1000U) << "no longer than the importer waits";
+  EXPECT_EQ(MillisecondsLeft(admit), 1000U) << "no longer than the importer waits";
   EXPECT_EQ(admit.enable_peer_access, 0U);
   EXPECT_TRUE(NothingSent(importer_)) << "no key before it is on the whitelist";
 
@@ -63,6 +63,16 @@ TEST_F(AttachTest, AsksTheExporterAndThenGrants) {
   EXPECT_TRUE(Counted("whitelist_calls_total{result=\"ok\"} 1"));
   EXPECT_TRUE(Counted("grants 1"));
   EXPECT_EQ(registry_.NextDeadline(), std::nullopt);
+}
+
+TEST_F(AttachTest, AnExporterOfAnEarlierMinorVersionCountsTheDeadlineFromItsArrival) {
+  speaks_minor_ = 1;
+  const ClientId older = AddProcess(11);
+  Publish(older, "rank-0");
+  Attach(importer_, "rank-0");
+  const wire::Admit admit = TakeAdmit(older);
+  EXPECT_FALSE(wire::DeadlineIsInstant(admit.header));
+  EXPECT_EQ(admit.deadline_milliseconds, 1000U);
 }
 
 TEST_F(AttachTest, WaitsForARegionThatIsPublishedLater) {
@@ -101,7 +111,7 @@ TEST_F(AttachTest, WaitsWithoutEndWhenAskedTo) {
   Advance(std::chrono::hours(24 * 365));
   EXPECT_TRUE(NothingSent(importer_));
   Publish(exporter_, "rank-0");
-  EXPECT_EQ(TakeAdmit(exporter_).deadline_milliseconds, 5000U);
+  EXPECT_EQ(MillisecondsLeft(TakeAdmit(exporter_)), 5000U);
 }
 
 TEST_F(AttachTest, NeedsTheImportersRole) {
@@ -162,10 +172,10 @@ TEST_F(AttachTest, PassesOnWhyTheExporterCouldNot) {
 TEST_F(AttachTest, AsksAgainWhileTheImporterWaits) {
   Publish(exporter_, "rank-0");
   Attach(importer_, "rank-0", 0, 7000);
-  EXPECT_EQ(TakeAdmit(exporter_).deadline_milliseconds, 5000U);
+  EXPECT_EQ(MillisecondsLeft(TakeAdmit(exporter_)), 5000U);
   Advance(seconds(5));
   const wire::Admit again = TakeAdmit(exporter_);
-  EXPECT_EQ(again.deadline_milliseconds, 2000U);
+  EXPECT_EQ(MillisecondsLeft(again), 2000U);
   EXPECT_TRUE(Counted("whitelist_calls_total{result=\"timed_out\"} 1"));
   Advance(seconds(2));
   const wire::Refused refused = TakeRefused(importer_);

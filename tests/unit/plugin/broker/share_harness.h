@@ -75,6 +75,11 @@ class FakeShareContext final : public ShareContext {
     claims.push_back({std::string(claim.key), claim.exporter, claim.device, claim.bytes});
     return contradiction;
   }
+  std::optional<std::string> Contradiction(const driver_records::MappingClaim& claim) override {
+    if (mapped_by.empty() || mapped_by.contains(claim.importer)) return std::nullopt;
+    return "not on the whitelist";
+  }
+  std::vector<FoundProcess> WhitelistOf(std::string_view) override { return whitelist; }
   device_view::Reach ReachBetween(uint32_t device_a, uint32_t device_b) override {
     return device_view::ReachBetween(&node, device_a, device_b);
   }
@@ -96,6 +101,8 @@ class FakeShareContext final : public ShareContext {
   std::map<ClientId, std::deque<Packet>> sent;
   std::vector<Claim> claims;  // that were held against the driver's records
   std::optional<std::string> contradiction;
+  std::set<pid_t> mapped_by;            // as the driver's records say; empty: they do not
+  std::vector<FoundProcess> whitelist;  // the same
   device_view::NodeState node;
   std::set<ClientId> dead;
   std::map<pid_t, uint64_t> processes;  // start times of those that live, by pid
@@ -128,8 +135,8 @@ class ShareRegistryTest : public testing::Test {
     info.pod_namespace = "team";
     info.pod_name = "pod-" + std::to_string(pid);
     info.pod_uid = "uid-" + std::to_string(pid);
-    info.pod_cgroup_uid = info.pod_uid;
-    info.speaks_minor = wire::kVersionMinor;
+    info.pod_cgroup_uid = pod_uid_.empty() ? info.pod_uid : pod_uid_;
+    info.speaks_minor = speaks_minor_;
     info.container_id = "container";
     return registry_.AddClient(info);
   }
@@ -210,8 +217,66 @@ class ShareRegistryTest : public testing::Test {
     queue.pop_front();
     return message;
   }
+  // Until a message's deadline, as a library that speaks 1.2 counts.
+  template <class M>
+  uint32_t MillisecondsLeft(const M& message) {
+    EXPECT_TRUE(wire::DeadlineIsInstant(message.header));
+    const auto now =
+        std::chrono::duration_cast<std::chrono::milliseconds>(clock_.Now().time_since_epoch());
+    return message.deadline_milliseconds - static_cast<uint32_t>(now.count());
+  }
   wire::Refused TakeRefused(ClientId client) {
     return Take<wire::Refused>(client, wire::MessageType::kRefused);
+  }
+  // REQUIRES: the client is told that its mapping of this grant is to go.
+  wire::WithdrawReason TakeReason(ClientId client, GrantId grant) {
+    const auto message = Take<wire::Withdrawing>(client, wire::MessageType::kWithdrawing);
+    EXPECT_EQ(message.grant_id, grant);
+    return message.reason;
+  }
+  // As Take(), past messages of other types.
+  template <class M>
+  M Next(ClientId client, wire::MessageType type) {
+    std::deque<FakeShareContext::Packet>& queue = context_.sent[client];
+    while (!queue.empty() && TypeOf(queue.front()) != type) queue.pop_front();
+    return Take<M>(client, type);
+  }
+  static wire::MessageType TypeOf(const FakeShareContext::Packet& packet) {
+    wire::MessageHeader header;
+    memcpy(&header, packet.data(), sizeof(header));
+    return header.type;
+  }
+  void Discard() {
+    for (auto& [client, queue] : context_.sent) queue.clear();
+  }
+  void AnswerRotate(ClientId exporter, const wire::Rotate& rotate, const std::string& key,
+                    wire::Status status = wire::Status::kOk, int32_t vendor_code = 0) {
+    auto answer = NewMessage<wire::Rotated>(wire::MessageType::kRotated, rotate.header.request_id);
+    answer.region_id = rotate.region_id;
+    answer.status = status;
+    answer.vendor_code = vendor_code;
+    memcpy(answer.handle, key.data(), key.size());
+    registry_.Rotated(exporter, answer);
+  }
+  // What a process says of a region that it published before.
+  wire::ReclaimRegion RegionClaim(const std::string& name, uint32_t whitelisted = 0,
+                                  uint64_t generation = 7, const std::string& key = "key") {
+    auto claim = NewMessage<wire::ReclaimRegion>(wire::MessageType::kReclaimRegion, ++request_id_);
+    PutText(claim.group, kGroup.name);
+    PutText(claim.name, name);
+    claim.handle_kind = wire::HandleKind::kIpcKey;
+    claim.claimed_physical_device = 0;
+    memcpy(claim.handle, key.data(), key.size());
+    claim.allocation_bytes = 4096;
+    claim.view_bytes = 4096;
+    claim.generation = generation;
+    claim.whitelisted = whitelisted;
+    return claim;
+  }
+  // REQUIRES: it is not refused.
+  wire::Published ReclaimRegion(ClientId client, const wire::ReclaimRegion& claim) {
+    registry_.ReclaimRegion(client, kGroup, claim);
+    return Take<wire::Published>(client, wire::MessageType::kPublished);
   }
   bool NothingSent(ClientId client) { return context_.sent[client].empty(); }
 
@@ -229,6 +294,8 @@ class ShareRegistryTest : public testing::Test {
   Metrics metrics_{"test"};
   ShareRegistry registry_;
   uint64_t request_id_ = 1000;
+  std::string pod_uid_;  // of the processes that are added; empty: each has its own
+  uint32_t speaks_minor_ = wire::kVersionMinor;  // of the processes that are added
 };
 
 }  // namespace npu_ipc::broker

@@ -19,24 +19,6 @@ class ReclaimTest : public ShareRegistryTest {
  protected:
   explicit ReclaimTest(const ShareLimits& limits = {}) : ShareRegistryTest(limits, kFloor) {}
 
-  wire::ReclaimRegion RegionClaim(const std::string& name, uint32_t whitelisted = 0) {
-    auto claim = NewMessage<wire::ReclaimRegion>(MessageType::kReclaimRegion, ++request_id_);
-    PutText(claim.group, kGroup.name);
-    PutText(claim.name, name);
-    claim.handle_kind = wire::HandleKind::kIpcKey;
-    claim.claimed_physical_device = 0;
-    memcpy(claim.handle, "key", 3);
-    claim.allocation_bytes = 4096;
-    claim.view_bytes = 4096;
-    claim.generation = 7;
-    claim.whitelisted = whitelisted;
-    return claim;
-  }
-  // REQUIRES: it is not refused.
-  wire::Published ReclaimRegion(ClientId client, const wire::ReclaimRegion& claim) {
-    registry_.ReclaimRegion(client, kGroup, claim);
-    return Take<wire::Published>(client, MessageType::kPublished);
-  }
   wire::ReclaimMapping MappingClaim(const std::string& name, pid_t exporter, uint32_t device = 0) {
     auto claim = NewMessage<wire::ReclaimMapping>(MessageType::kReclaimMapping, ++request_id_);
     PutText(claim.group, kGroup.name);
@@ -67,11 +49,6 @@ class ReclaimTest : public ShareRegistryTest {
     auto closed = NewMessage<wire::Closed>(MessageType::kClosed, 0);
     closed.region_id = region;
     registry_.Closed(client, closed);
-  }
-  wire::WithdrawReason Told(ClientId client, GrantId grant) {
-    const auto message = Take<wire::Withdrawing>(client, MessageType::kWithdrawing);
-    EXPECT_EQ(message.grant_id, grant);
-    return message.reason;
   }
 };
 
@@ -123,7 +100,7 @@ TEST_F(ReclaimTest, ANameThatAnotherHasHadSinceIsLost) {
   // Its importers are known all the same, and keep what they have.
   EXPECT_TRUE(NothingSent(importer));
   registry_.Remove(exporter);
-  EXPECT_EQ(Told(importer, grant), WithdrawReason::kExporterGone);
+  EXPECT_EQ(TakeReason(importer, grant), WithdrawReason::kExporterGone);
 }
 
 TEST_F(ReclaimTest, AMappingIsAClaimThatAWithdrawWaitsForAndNames) {
@@ -137,7 +114,7 @@ TEST_F(ReclaimTest, AMappingIsAClaimThatAWithdrawWaitsForAndNames) {
   const auto answer = Take<wire::Withdrawn>(exporter, MessageType::kWithdrawn);
   EXPECT_EQ(answer.status, Status::kStillHeld);
   EXPECT_STREQ(answer.holders, "team/pod-20 (host pid 20)");
-  EXPECT_EQ(Told(importer, grant), WithdrawReason::kWithdrawn);
+  EXPECT_EQ(TakeReason(importer, grant), WithdrawReason::kWithdrawn);
   Detach(importer, grant);
   EXPECT_EQ(registry_.regions(), 0U);
 }
@@ -151,7 +128,7 @@ TEST_F(ReclaimTest, AMappingWaitsForItsExporterAsLongAsThatLives) {
   const ClientId exporter = AddProcess(10);
   ReclaimRegion(exporter, RegionClaim("rank-0"));
   registry_.Remove(exporter);
-  EXPECT_EQ(Told(importer, grant), WithdrawReason::kExporterGone);
+  EXPECT_EQ(TakeReason(importer, grant), WithdrawReason::kExporterGone);
   Advance(seconds(1));
   EXPECT_EQ(registry_.NextDeadline(), std::nullopt) << "nothing is looked at any more";
 }
@@ -159,14 +136,14 @@ TEST_F(ReclaimTest, AMappingWaitsForItsExporterAsLongAsThatLives) {
 TEST_F(ReclaimTest, AMappingOfAnExporterThatHasEndedIsDead) {
   const ClientId importer = AddProcess(20);
   const GrantId before = ReclaimMapping(importer, MappingClaim("rank-0", 10));
-  EXPECT_EQ(Told(importer, before), WithdrawReason::kExporterGone);
+  EXPECT_EQ(TakeReason(importer, before), WithdrawReason::kExporterGone);
   // Ends while it is waited for, and its pid is used again.
   context_.processes[11] = 1;
   const GrantId later = ReclaimMapping(importer, MappingClaim("rank-1", 11));
   EXPECT_TRUE(NothingSent(importer));
   context_.processes[11] = 2;
   Advance(seconds(1));
-  EXPECT_EQ(Told(importer, later), WithdrawReason::kExporterGone);
+  EXPECT_EQ(TakeReason(importer, later), WithdrawReason::kExporterGone);
   EXPECT_EQ(registry_.grants(), 2U) << "until they are closed";
   Detach(importer, before);
   Detach(importer, later);
@@ -184,7 +161,7 @@ TEST_F(ReclaimTest, AMappingThatItsExporterDoesNotConfirmIsDeadAfterAWhile) {
   registry_.ReclaimDone(exporter);
   EXPECT_TRUE(NothingSent(importer));
   Advance(seconds(2));
-  EXPECT_EQ(Told(importer, grant), WithdrawReason::kExporterGone);
+  EXPECT_EQ(TakeReason(importer, grant), WithdrawReason::kExporterGone);
 }
 
 TEST_F(ReclaimTest, NothingIsProvenByADifferentView) {
@@ -211,7 +188,7 @@ TEST_F(ReclaimTest, WhatIsNotAllowedAnyMoreIsKnownAndRevoked) {
   const RegionId region = ReclaimRegion(exporter, RegionClaim("rank-0")).region_id;
   context_.denied.insert({"uid-10", "uid-20"});
   const GrantId grant = ReclaimMapping(importer, MappingClaim("rank-0", 10));
-  EXPECT_EQ(Told(importer, grant), WithdrawReason::kRevoked);
+  EXPECT_EQ(TakeReason(importer, grant), WithdrawReason::kRevoked);
   Withdraw(exporter, region, 0);
   EXPECT_EQ(Take<wire::Withdrawn>(exporter, MessageType::kWithdrawn).remaining, 1U);
 }
@@ -223,9 +200,9 @@ TEST_F(ReclaimTest, ARegionThatMayNotBeSharedAnyMoreHasNoName) {
   const GrantId first = ReclaimMapping(early, MappingClaim("rank-0", 10));
   context_.no_export.insert(exporter);
   EXPECT_EQ(ReclaimRegion(exporter, RegionClaim("rank-0")).generation, 0U);
-  EXPECT_EQ(Told(early, first), WithdrawReason::kRevoked);
+  EXPECT_EQ(TakeReason(early, first), WithdrawReason::kRevoked);
   const GrantId second = ReclaimMapping(late, MappingClaim("rank-0", 10));
-  EXPECT_EQ(Told(late, second), WithdrawReason::kRevoked);
+  EXPECT_EQ(TakeReason(late, second), WithdrawReason::kRevoked);
   Attach(AddProcess(22), "rank-0");
   EXPECT_TRUE(NothingSent(exporter)) << "nobody is let in";
 }
@@ -253,7 +230,7 @@ TEST_F(ReclaimTest, ARegionThatWasWithdrawnClaimsNoName) {
   EXPECT_EQ(ReclaimRegion(exporter, claim).generation, 0U);
   Publish(exporter, "rank-0", 0, "another");
   const GrantId grant = ReclaimMapping(importer, MappingClaim("rank-0", 10));
-  EXPECT_EQ(Told(importer, grant), WithdrawReason::kWithdrawn);
+  EXPECT_EQ(TakeReason(importer, grant), WithdrawReason::kWithdrawn);
 }
 
 TEST_F(ReclaimTest, AClosedExportIsDeadForItsImporters) {
@@ -264,7 +241,7 @@ TEST_F(ReclaimTest, AClosedExportIsDeadForItsImporters) {
   Close(importer, region);
   EXPECT_TRUE(NothingSent(importer)) << "it is not the importer's to close";
   Close(exporter, region);
-  EXPECT_EQ(Told(importer, grant), WithdrawReason::kExporterGone);
+  EXPECT_EQ(TakeReason(importer, grant), WithdrawReason::kExporterGone);
   EXPECT_EQ(registry_.regions(), 0U);
   Detach(importer, grant);
   EXPECT_EQ(registry_.grants(), 0U);
@@ -371,7 +348,7 @@ TEST_F(TakeOverTest, AMappingIsTakenOver) {
   // One more than it had is a claim of its own.
   EXPECT_NE(ReclaimMapping(again, MappingClaim("rank-0", 10)), grant_);
   Withdraw(exporter_, published_.region_id, 0);
-  EXPECT_EQ(Told(again, grant_), WithdrawReason::kWithdrawn);
+  EXPECT_EQ(TakeReason(again, grant_), WithdrawReason::kWithdrawn);
 }
 
 TEST_F(TakeOverTest, WhatIsNotClaimedAgainWasClosed) {
@@ -397,6 +374,11 @@ class HostileReclaimTest : public ReclaimTest {
   HostileReclaimTest() : ReclaimTest({.regions = 3, .grants = 3, .peers_held = 2}) {}
 };
 
+class HostilePodTest : public ReclaimTest {
+ protected:
+  HostilePodTest() : ReclaimTest({.pod = {.regions = 2, .grants = 2}}) { pod_uid_ = "uid-of-all"; }
+};
+
 TEST_F(HostileReclaimTest, ClaimsAreLimited) {
   const ClientId client = AddProcess(10);
   for (int i = 0; i < 3; ++i) ReclaimRegion(client, RegionClaim("r"));
@@ -413,6 +395,33 @@ TEST_F(HostileReclaimTest, ClaimsAreLimited) {
               peer);
   }
   EXPECT_TRUE(NothingSent(client));
+}
+
+// Each process claims less than it may.
+TEST_F(HostilePodTest, ClaimsAreLimitedForAllOfItsProcesses) {
+  for (pid_t pid = 10; pid < 12; ++pid) {
+    const ClientId client = AddProcess(pid);
+    ReclaimRegion(client, RegionClaim("r"));
+    context_.processes[11] = 1;
+    ReclaimMapping(client, MappingClaim("r", 11));
+  }
+  const ClientId last = AddProcess(12);
+  registry_.ReclaimRegion(last, kGroup, RegionClaim("r"));
+  EXPECT_EQ(TakeRefused(last).status, Status::kLimit);
+  registry_.ReclaimMapping(last, MappingClaim("r", 11));
+  EXPECT_EQ(TakeRefused(last).status, Status::kLimit);
+}
+
+TEST_F(HostileReclaimTest, AMappingThatTheDriverDoesNotHaveIsRefused) {
+  const ClientId exporter = AddProcess(10);
+  ReclaimRegion(exporter, RegionClaim("rank-0"));
+  context_.mapped_by = {20};
+  ReclaimMapping(AddProcess(20), MappingClaim("rank-0", 10));
+  const ClientId liar = AddProcess(21);
+  registry_.ReclaimMapping(liar, MappingClaim("rank-0", 10));
+  EXPECT_EQ(TakeRefused(liar).status, Status::kClaimContradicted);
+  EXPECT_TRUE(Counted("denials_total{reason=\"claim_contradicted\"} 1"));
+  EXPECT_EQ(registry_.grants(), 1U);
 }
 
 TEST_F(HostileReclaimTest, NothingIsClaimedAfterReclaimDone) {

@@ -20,11 +20,6 @@ class RevocationTest : public ShareRegistryTest {
     grant_ = Share(exporter_, importer_, "rank-0").grant_id;
     other_grant_ = Share(exporter_, other_, "rank-0").grant_id;
   }
-  WithdrawReason TakeReason(ClientId client, GrantId grant) {
-    const auto message = Take<wire::Withdrawing>(client, MessageType::kWithdrawing);
-    EXPECT_EQ(message.grant_id, grant);
-    return message.reason;
-  }
 
   ClientId exporter_ = 0;
   ClientId importer_ = 0;

@@ -106,5 +106,54 @@ TEST_F(DriverRecordsTest, KeysAreThoseThatThereAre) {
   EXPECT_THAT(*keys, ElementsAre(key_));
 }
 
+class MappingClaimTest : public DriverRecordsTest {
+ protected:
+  void List(pid_t pid, const char* address) {
+    std::ofstream file(temporary_.Path(key_), std::ios::app);
+    file << "   [0]:sdid=4294967295;pid=" << pid << ";set_time=5;vptr=" << address << "\n";
+  }
+  MappingClaim Mapping(pid_t importer) const { return {key_, importer, 4242, 1, 2097152}; }
+};
+
+TEST_F(MappingClaimTest, OfAProcessThatHasItOpenIsConfirmed) {
+  Record(head_);
+  List(5151, "0x7f00");
+  EXPECT_EQ(records_.Contradiction(Mapping(5151)), std::nullopt);
+}
+
+TEST_F(MappingClaimTest, OfAnotherIsContradicted) {
+  Record(head_);
+  List(5151, "0x0");
+  EXPECT_THAT(records_.Contradiction(Mapping(5151)),
+              Optional(HasSubstr("process 5151 does not have this export mapped")));
+  EXPECT_THAT(records_.Contradiction(Mapping(5152)),
+              Optional(HasSubstr("process 5152 is not on this export's whitelist")));
+}
+
+TEST_F(MappingClaimTest, OfAnotherExportIsContradicted) {
+  Record(head_);
+  List(5151, "0x7f00");
+  MappingClaim claim = Mapping(5151);
+  claim.exporter = 4243;
+  EXPECT_THAT(records_.Contradiction(claim), Optional(HasSubstr("process 4242 made this export")));
+  claim = Mapping(5151);
+  claim.device = 2;
+  EXPECT_THAT(records_.Contradiction(claim), Optional(HasSubstr("of device 1, not 2")));
+  claim = Mapping(5151);
+  claim.bytes = 4194304;
+  EXPECT_THAT(records_.Contradiction(claim), Optional(HasSubstr("2097152 bytes, not 4194304")));
+}
+
+TEST_F(MappingClaimTest, WithoutAWhitelistAnybodyMayHaveIt) {
+  Record("devid=1;pid=4242;len=2097152;page_size=2097152;need_set_wlist=0;valid=1");
+  EXPECT_EQ(records_.Contradiction(Mapping(5151)), std::nullopt);
+}
+
+TEST_F(MappingClaimTest, AnExportThatHasGoneContradictsNothing) {
+  EXPECT_EQ(records_.Contradiction(Mapping(5151)), std::nullopt);
+  Record("devid=1;pid=4242;len=2097152;page_size=2097152;need_set_wlist=1;valid=0");
+  EXPECT_EQ(records_.Contradiction(Mapping(5151)), std::nullopt);
+}
+
 }  // namespace
 }  // namespace npu_ipc::driver_records

@@ -65,11 +65,13 @@ TEST_P(ProcessWatchTest, TellsOnceThatTheProcessHasEnded) {
 }
 
 TEST_P(ProcessWatchTest, SaysNothingOnceItIsDestroyed) {
-  auto watch = ProcessWatch::Start(*loop_, Child(), [] { FAIL() << "told after its end"; });
+  constexpr Duration kLookEvery = std::chrono::milliseconds(1);
+  auto watch = ProcessWatch::Start(
+      *loop_, Child(), [] { FAIL() << "told after its end"; }, kLookEvery);
   ASSERT_TRUE(watch.ok());
   watch->reset();
   EndChild();
-  loop_->RunAfter(std::chrono::milliseconds(1100), [this] { loop_->Stop(); });
+  loop_->RunAfter(kLookEvery, [this] { loop_->Stop(); });  // after a look that was due before
   loop_->Run();
 }
 

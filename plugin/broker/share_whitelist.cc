@@ -1,0 +1,90 @@
+// ShareRegistry: who is on a key's whitelist.
+#include <spdlog/spdlog.h>
+#include <string.h>
+
+#include <chrono>
+#include <set>
+#include <string>
+
+#include "plugin/broker/share_registry.h"
+
+namespace npu_ipc::broker {
+namespace {
+
+using wire::RotateReason;
+
+constexpr auto kLookAgainAfter = std::chrono::seconds(1);
+
+}  // namespace
+
+void ShareRegistry::List(ExportedKey& key, const Client& importer) {
+  const ProcessKey& process = importer.info.process;
+  Listing& listing = key.listings[process.pid];
+  if (listing.process == process) return;
+  if (listing.pod != nullptr && listing.pod != importer.pod) {
+    PodRecord& before = *listing.pod;
+    before.listed_on[&key].erase(process.pid);
+    if (before.listed_on[&key].empty()) before.listed_on.erase(&key);
+    DropPodIfUnused(before);
+  }
+  listing = {process, false, importer.pod};
+  importer.pod->listed_on[&key].insert(process.pid);
+}
+
+// Nobody is on its whitelist any more.
+void ShareRegistry::Unlist(ExportedKey& key) {
+  std::set<PodRecord*> pods;
+  for (const auto& [pid, listing] : key.listings) pods.insert(listing.pod);
+  key.listings.clear();
+  for (PodRecord* const pod : pods) {
+    pod->listed_on.erase(&key);
+    DropPodIfUnused(*pod);
+  }
+}
+
+// The driver lists a process on the key that was not meant: whoever has that pid may import.
+void ShareRegistry::Taint(const SharedKey& key, pid_t pid, const char* what) {
+  metrics_.CountTaintedKey();
+  spdlog::warn("key tainted: its whitelist has {}: pid={} {}", what, pid, DescribeKey(*key));
+  if (RevokeModeOf(*key->pod) == pods::RevokeMode::kRotate) {
+    RotateSoon(key, RotateReason::kTainted);
+  }
+}
+
+// Of a key that an earlier broker let processes in to: who they are, where the driver tells. Only
+// for an exporter that wants rights taken back for good: else nothing follows from it.
+void ShareRegistry::LearnWhitelist(const SharedKey& key) {
+  if (key->listed_before == 0 || key->whitelist_read) return;
+  if (RevokeModeOf(*key->pod) != pods::RevokeMode::kRotate) return;
+  key->whitelist_read = true;
+  const Duration after = hold_new_ ? Duration(kLookAgainAfter) : Duration(0);
+  AddDeadline(key, after, [this](const SharedKey& still) {
+    still->whitelist_read = false;
+    if (hold_new_) return LearnWhitelist(still);  // who has a right is not known yet
+    still->whitelist_read = true;
+    const char* const text = reinterpret_cast<const char*>(still->handle.data());
+    for (const FoundProcess& found :
+         context_.WhitelistOf({text, strnlen(text, still->handle.size())})) {
+      AddLearned(still, found);
+    }
+    std::set<PodRecord*> pods;
+    for (const auto& [pid, listing] : still->listings) pods.insert(listing.pod);
+    Keys to_rotate;
+    for (const PodRecord* const pod : pods) RecheckListings(still, *pod, &to_rotate);
+    RotateAll(to_rotate);
+  });
+}
+
+void ShareRegistry::AddLearned(const SharedKey& key, const FoundProcess& found) {
+  const pid_t pid = found.process.pid;
+  if (found.pod_cgroup_uid == key->pod->uid) return;  // a pod lets its own in as it likes
+  if (found.pod_cgroup_uid.empty()) return Taint(key, pid, "a process of no pod");
+  Listing& listing = key->listings[pid];
+  if (listing.pod != nullptr) return;  // it has said so itself
+  PodRecord& pod = pods_[found.pod_cgroup_uid];
+  pod.uid = found.pod_cgroup_uid;
+  listing = {found.process, false, &pod};
+  pod.listed_on[key.get()].insert(pid);
+}
+
+}  // namespace npu_ipc::broker
