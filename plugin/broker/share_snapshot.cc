@@ -201,7 +201,7 @@ void ShareSnapshotTaker::AddKeysOf(ClientId id) {
       copy.regions.insert(registry_.regions_.at(region).name.Text());
     }
     for (const auto& [pid, listing] : key->listings) {
-      copy.listings[pid] = {listing.start_time_ticks, listing.listed};
+      copy.listings[pid] = {listing.process.start_time_ticks, listing.listed};
     }
     copy.listed_before = key->listed_before;
     copy.renewing = key->rotation.has_value();

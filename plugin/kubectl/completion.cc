@@ -18,17 +18,16 @@ _kubectl_npu() {
 complete -F _kubectl_npu kubectl-npu
 )sh";
 
+// clang-format off: it takes this for C++.
 constexpr char kZsh[] = R"sh(#compdef kubectl-npu
 _kubectl_npu() {
   local -a candidates
-  candidates=(${(f)" $(kubectl - npu __complete "${(@)words[2,CURRENT]}" 2 > / dev / null) "})
-    compadd-- $ {
-candidates:
-# : *
-}
+  candidates=(${(f)"$(kubectl-npu __complete "${(@)words[2,CURRENT]}" 2>/dev/null)"})
+  compadd -- ${candidates:#:*}
 }
 compdef _kubectl_npu kubectl-npu
 )sh";
+// clang-format on
 
 constexpr char kFish[] = R"sh(# fish completion for kubectl-npu
 function __kubectl_npu_complete

@@ -140,7 +140,7 @@ static void MakeChildren(char** command) {
   REQUIRE(Succeeded(child));
   child = vfork();
   if (child == 0) {
-    execv(command[0], command);
+    execvp(command[0], command);
     _exit(127);
   }
   REQUIRE(Succeeded(child));
@@ -239,6 +239,6 @@ int main(int count, char** arguments) {
 
   /* Another program in its place, while a client is open: nothing of it is left. */
   REQUIRE(Open(arguments[2], 30 * kSecond, &client) == NPU_IPC_OK);
-  execv(arguments[3], arguments + 3);
+  execvp(arguments[3], arguments + 3);
   return 1;
 }

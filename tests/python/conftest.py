@@ -12,7 +12,7 @@ import pytest
 
 BUILD = pathlib.Path(os.environ["NPU_IPC_BUILD"])
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
-POD_FILES = "/usr/local/lib/npu-ipc-tests/python"  # BUILD/tests/python, in containers
+POD_FILES = "/usr/local/lib/npu-ipc-tests/python-files"  # BUILD/tests/python-files, in containers
 PYTHON = "/usr/bin/python3"
 
 sys.path.insert(0, str(SOURCE / "runtime/python"))

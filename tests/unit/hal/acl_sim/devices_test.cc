@@ -18,6 +18,14 @@ class DevicesTest : public ::testing::Test {
   SimulatedDriver driver_;
 };
 
+// Deprecated, and what torch_npu 2.7.1 calls.
+aclError CannVersion(aclCANNPackageName package, aclCANNPackageVersion* version) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+  return aclsysGetCANNVersion(package, version);
+#pragma GCC diagnostic pop
+}
+
 uint32_t Count() {
   uint32_t count = 99;
   EXPECT_EQ(aclrtGetDeviceCount(&count), ACL_SUCCESS);
@@ -94,7 +102,7 @@ TEST_F(DevicesTest, SetAndResetCount) {
 TEST_F(DevicesTest, VersionsComeInParts) {
   InFreshProcess([] {
     aclCANNPackageVersion version = {};
-    EXPECT_EQ(aclsysGetCANNVersion(ACL_PKG_NAME_CANN, &version), ACL_SUCCESS);
+    EXPECT_EQ(CannVersion(ACL_PKG_NAME_CANN, &version), ACL_SUCCESS);
     EXPECT_STREQ(version.version, "8.3.RC1");
     EXPECT_STREQ(version.majorVersion, "8");
     EXPECT_STREQ(version.minorVersion, "3");
@@ -103,11 +111,11 @@ TEST_F(DevicesTest, VersionsComeInParts) {
     char package[] = "driver";
     char driver[ACL_PKG_VERSION_MAX_SIZE] = {};
     EXPECT_EQ(aclsysGetVersionStr(package, driver), ACL_SUCCESS);
-    EXPECT_EQ(aclsysGetCANNVersion(ACL_PKG_NAME_DRIVER, &version), ACL_SUCCESS);
+    EXPECT_EQ(CannVersion(ACL_PKG_NAME_DRIVER, &version), ACL_SUCCESS);
     EXPECT_STREQ(version.version, driver);
-    EXPECT_EQ(aclsysGetCANNVersion(ACL_PKG_NAME_HCCL, &version), ACL_ERROR_RT_FEATURE_NOT_SUPPORT);
+    EXPECT_EQ(CannVersion(ACL_PKG_NAME_HCCL, &version), ACL_ERROR_RT_FEATURE_NOT_SUPPORT);
     EXPECT_STREQ(version.version, driver) << "nothing was written";
-    EXPECT_EQ(aclsysGetCANNVersion(ACL_PKG_NAME_CANN, nullptr), ACL_ERROR_INVALID_PARAM);
+    EXPECT_EQ(CannVersion(ACL_PKG_NAME_CANN, nullptr), ACL_ERROR_INVALID_PARAM);
   });
 }
 

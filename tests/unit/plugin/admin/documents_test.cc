@@ -77,7 +77,8 @@ class DocumentsTest : public testing::Test {
   }
   std::map<std::string, json> Steps(const std::string& pod) {
     std::map<std::string, json> steps;
-    for (const json& step : DoctorDocument(node_, pod)["steps"]) steps[step["name"]] = step;
+    const json document = DoctorDocument(node_, pod);
+    for (const json& step : document["steps"]) steps[step["name"]] = step;
     return steps;
   }
 
