@@ -3,6 +3,16 @@
 
 namespace rt = npu_ipc::sim::rt;
 
+namespace {
+
+bool IsPageLocked(const void* host) {
+  aclrtPtrAttributes attributes = {};
+  return rt::PointerAttributes(host, &attributes) == ACL_SUCCESS &&
+         attributes.location.type == ACL_MEM_LOCATION_TYPE_HOST;
+}
+
+}  // namespace
+
 aclError aclrtMemcpy(void* dst, size_t destMax, const void* src, size_t count,
                      aclrtMemcpyKind kind) {
   REQUIRE_NOT_NULL(dst);
@@ -15,6 +25,19 @@ aclError aclrtMemcpyAsync(void* dst, size_t destMax, const void* src, size_t cou
   REQUIRE_NOT_NULL(dst);
   REQUIRE_NOT_NULL(src);
   return rt::CopyAsync(dst, destMax, src, count, kind, stream);
+}
+
+// On the stream as aclrtMemcpyAsync is; host memory that is not page-locked is copied when it
+// returns (hicann/runtime: docs/api_docs/aclrtMemcpyAsyncWithCondition.md).
+aclError aclrtMemcpyAsyncWithCondition(void* dst, size_t destMax, const void* src, size_t count,
+                                       aclrtMemcpyKind kind, aclrtStream stream) {
+  REQUIRE_NOT_NULL(dst);
+  REQUIRE_NOT_NULL(src);
+  const bool locked = IsPageLocked(kind == ACL_MEMCPY_HOST_TO_DEVICE ? src : dst);
+  const aclError queued = rt::CopyAsync(dst, destMax, src, count, kind, stream);
+  const bool of_host = kind == ACL_MEMCPY_HOST_TO_DEVICE || kind == ACL_MEMCPY_DEVICE_TO_HOST;
+  if (queued != ACL_SUCCESS || !of_host || locked) return queued;
+  return aclrtSynchronizeStream(stream);
 }
 
 aclError aclrtMemset(void* devPtr, size_t maxCount, int32_t value, size_t count) {

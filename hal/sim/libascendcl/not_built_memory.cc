@@ -18,11 +18,6 @@ aclError aclrtMallocForTaskScheduler(void**, size_t, aclrtMemMallocPolicy, aclrt
 
 aclError aclrtMemUceRepair(int32_t, aclrtMemUceInfo*, size_t) { return NotBuilt(__func__); }
 
-aclError aclrtMemcpyAsyncWithCondition(void*, size_t, const void*, size_t, aclrtMemcpyKind,
-                                       aclrtStream) {
-  return NotBuilt(__func__);
-}
-
 aclError aclrtMemcpyAsyncWithOffset(void**, size_t, size_t, const void**, size_t, size_t,
                                     aclrtMemcpyKind, aclrtStream) {
   return NotBuilt(__func__);

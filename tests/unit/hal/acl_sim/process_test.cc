@@ -168,7 +168,6 @@ TEST(NotBuiltTest, EachFunctionSaysThatItIsNot) {
       "aclrtGetMemUsageInfo",
       "aclrtMallocForTaskScheduler",
       "aclrtMemUceRepair",
-      "aclrtMemcpyAsyncWithCondition",
       "aclrtMemcpyAsyncWithOffset",
       "aclrtMemcpyBatch",
       "aclrtMemcpyBatchAsync",

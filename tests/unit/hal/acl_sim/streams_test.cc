@@ -99,6 +99,35 @@ TEST_F(StreamsTest, KeepTheOrderAndWaitForEachOther) {
   });
 }
 
+TEST_F(StreamsTest, ACopyWithAConditionWaitsUnlessTheHostMemoryIsPageLocked) {
+  InFreshProcess([] {
+    ASSERT_EQ(aclrtSetDevice(0), ACL_SUCCESS);
+    const aclrtStream stream = NewStream();
+    void* const memory = Allocate();
+    std::vector<uint8_t> pageable(kBytes);
+    ASSERT_EQ(aclrtMemsetAsync(memory, kBytes, 7, kBytes, stream), ACL_SUCCESS);
+    ASSERT_EQ(aclrtMemcpyAsyncWithCondition(pageable.data(), kBytes, memory, kBytes,
+                                            ACL_MEMCPY_DEVICE_TO_HOST, stream),
+              ACL_SUCCESS);
+    EXPECT_EQ(pageable, std::vector<uint8_t>(kBytes, 7)) << "without waiting for the stream";
+
+    void* locked = nullptr;
+    ASSERT_EQ(aclrtMallocHost(&locked, kBytes), ACL_SUCCESS);
+    const aclrtEvent gate = NewEvent();
+    ASSERT_EQ(aclrtStreamWaitEvent(stream, gate), ACL_SUCCESS);
+    ASSERT_EQ(aclrtMemcpyAsyncWithCondition(locked, kBytes, memory, kBytes,
+                                            ACL_MEMCPY_DEVICE_TO_HOST, stream),
+              ACL_SUCCESS);
+    EXPECT_FALSE(IsIdle(stream)) << "it came back before the copy";
+    ASSERT_EQ(aclrtRecordEvent(gate, NewStream()), ACL_SUCCESS);
+    EXPECT_EQ(aclrtSynchronizeStream(stream), ACL_SUCCESS);
+    EXPECT_EQ(static_cast<const uint8_t*>(locked)[kBytes - 1], 7);
+    EXPECT_EQ(aclrtMemcpyAsyncWithCondition(nullptr, kBytes, memory, kBytes,
+                                            ACL_MEMCPY_DEVICE_TO_HOST, stream),
+              ACL_ERROR_INVALID_PARAM);
+  });
+}
+
 TEST_F(StreamsTest, AreDestroyedByForceWhileTheyWait) {
   InFreshProcess([] {
     ASSERT_EQ(aclrtSetDevice(0), ACL_SUCCESS);
