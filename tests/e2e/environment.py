@@ -20,13 +20,15 @@ control_plane: ControlPlane
 node: Node
 account: BrokerAccount
 npus: Npus
+programs_of_this_build: pathlib.Path
 
 
 def start(build_tree, log_directory, cgroup, kubelet):
     """Inside the box. Returns when the node is Ready and offers all NPUs."""
-    global tools, work, kubectl, control_plane, node, account, npus  # pylint: disable=global-statement
+    global tools, work, kubectl, control_plane, node, account, npus, programs_of_this_build  # pylint: disable=global-statement
     tools = programs.build(kubelet)
     box.furnish(NODE, [SERVICE_ADDRESS, "10.89.0.1"])
+    programs_of_this_build = build_tree / "bin"
     work = pathlib.Path("/run/e2e")
     work.mkdir()
     archive = work / "image.tar"
