@@ -57,6 +57,28 @@ class BrokerConnection {
   // The next message, which must say that the library has told all that it holds.
   void ReceiveReclaimDone() { Receive<wire::ReclaimDone>(wire::MessageType::kReclaimDone); }
 
+  // An attach over a new connection, between what the library's thread reclaims over it.
+  wire::Attach ReceiveAttachAgain() {
+    for (;;) {
+      alignas(8) unsigned char buffer[wire::kMaxMessageBytes] = {};
+      const size_t bytes = ReceiveAny(buffer, sizeof(buffer));
+      wire::MessageHeader header = {};
+      memcpy(&header, buffer, sizeof(header));
+      if (header.type == wire::MessageType::kReclaimRegion) {
+        Send(wire::Published{{}, 6, 1}, wire::MessageType::kPublished, header.request_id);
+      }
+      const bool reclaims = header.type == wire::MessageType::kReclaimRegion ||
+                            header.type == wire::MessageType::kPeerHeld ||
+                            header.type == wire::MessageType::kReclaimDone;
+      if (reclaims) continue;
+      EXPECT_EQ(header.type, wire::MessageType::kAttach);
+      EXPECT_EQ(bytes, sizeof(wire::Attach));
+      wire::Attach attach = {};
+      memcpy(&attach, buffer, sizeof(attach));
+      return attach;
+    }
+  }
+
   // Sends `message` with a header of its type and `request_id`.
   template <class T>
   void Send(T message, wire::MessageType type, uint64_t request_id) {

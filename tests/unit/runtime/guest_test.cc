@@ -287,7 +287,7 @@ TEST_F(GuestTest, AHostsFilesAtOurNumbersAreNotTouched) {
   auto attached = AttachLater("m", &mapping);
   auto second = broker_.Accept();
   second->Welcome();
-  const auto request = second->Receive<wire::Attach>(wire::MessageType::kAttach);
+  const auto request = second->ReceiveAttachAgain();
   second->Refuse(request.header.request_id, wire::Status::kNotFound, "no");
   EXPECT_EQ(attached.get(), NPU_IPC_NOT_FOUND);
   npu_ipc_close(client_);

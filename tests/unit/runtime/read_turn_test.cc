@@ -70,28 +70,6 @@ class ReadTurnTest : public ClientTest {
     EXPECT_EQ(npu_ipc_detach(mapping_), NPU_IPC_OK);
     connection_->Receive<wire::Detached>(wire::MessageType::kDetached);
   }
-  // Asked again over a new connection, between what the library's thread reclaims over it.
-  static wire::Attach ReceiveAttachAgain(BrokerConnection& connection) {
-    for (;;) {
-      alignas(8) unsigned char buffer[wire::kMaxMessageBytes] = {};
-      const size_t bytes = connection.ReceiveAny(buffer, sizeof(buffer));
-      wire::MessageHeader header = {};
-      memcpy(&header, buffer, sizeof(header));
-      if (header.type == wire::MessageType::kReclaimRegion) {
-        connection.Send(wire::Published{{}, 6, 1}, wire::MessageType::kPublished,
-                        header.request_id);
-      }
-      const bool reclaims = header.type == wire::MessageType::kReclaimRegion ||
-                            header.type == wire::MessageType::kPeerHeld ||
-                            header.type == wire::MessageType::kReclaimDone;
-      if (reclaims) continue;
-      EXPECT_EQ(header.type, wire::MessageType::kAttach);
-      EXPECT_EQ(bytes, sizeof(wire::Attach));
-      wire::Attach attach = {};
-      memcpy(&attach, buffer, sizeof(attach));
-      return attach;
-    }
-  }
   static int EpollDescriptor() {
     for (int fd = 0; fd < 1024; ++fd) {
       if (ReadLink("/proc/self/fd/" + std::to_string(fd)) == "anon_inode:[eventpoll]") return fd;
@@ -146,7 +124,7 @@ TEST_F(ReadTurnTest, ABrokerThatGoesEndsTheWaitAtOnce) {
   connection_->Close();
   auto second = broker_.Accept();  // the caller's wait has not ended: it asks again
   second->Welcome();
-  const wire::Attach again = ReceiveAttachAgain(*second);
+  const wire::Attach again = second->ReceiveAttachAgain();
   second->Refuse(again.header.request_id, wire::Status::kNotFound, "no");
   EXPECT_EQ(attached_.get(), NPU_IPC_NOT_FOUND);
 }
@@ -162,7 +140,7 @@ TEST_F(ReadTurnTest, AHostThatClosesEverythingMeanwhileCostsAReconnect) {
   }
   auto second = broker_.Accept();
   second->Welcome();
-  const wire::Attach again = ReceiveAttachAgain(*second);
+  const wire::Attach again = second->ReceiveAttachAgain();
   second->Refuse(again.header.request_id, wire::Status::kNotFound, "no");
   EXPECT_EQ(attached_.get(), NPU_IPC_NOT_FOUND);
 }
