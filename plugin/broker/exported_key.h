@@ -2,12 +2,15 @@
 #pragma once
 
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
 #include <array>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -24,6 +27,13 @@ namespace npu_ipc::broker {
 using Handle = std::array<uint8_t, wire::kHandleBytes>;
 
 inline Handle HandleOf(const uint8_t (&bytes)[wire::kHandleBytes]) { return std::to_array(bytes); }
+
+// The text of a key, which the driver does not end where it fills the field. Of `handle`'s bytes;
+// never to be shown.
+inline std::string_view KeyText(std::span<const uint8_t, wire::kHandleBytes> handle) {
+  const char* const text = reinterpret_cast<const char*>(handle.data());
+  return {text, strnlen(text, handle.size())};
+}
 
 struct ExportedKey;
 

@@ -21,8 +21,6 @@ bool Same(const Result<pods::SharePolicy>& a, const Result<pods::SharePolicy>& b
          a.status().message() == b.status().message();
 }
 
-GroupKey ToKey(const pods::GroupId& group) { return {group.owner, group.name}; }
-
 }  // namespace
 
 Refusal ToRefusal(const pods::ShareRefusal& refusal) {

@@ -58,6 +58,8 @@ class Member {
   Result<pods::SharePolicy> policy_;  // of pod_
 };
 
+inline GroupKey ToKey(const pods::GroupId& group) { return {group.owner, group.name}; }
+
 // How a client is told of it.
 Refusal ToRefusal(const pods::ShareRefusal& refusal);
 

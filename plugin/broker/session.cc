@@ -305,7 +305,7 @@ void Session::Handle(const wire::TranslatePids& message) {
   const auto policy = member_->Policy();
   if (const auto* const shares = std::get_if<const pods::SharePolicy*>(&policy)) {
     for (const pods::Membership& membership : (*shares)->groups) {
-      groups.push_back({membership.group.owner, membership.group.name});
+      groups.push_back(ToKey(membership.group));
     }
   }
   services_.shares.TranslatePids(client_, groups, message);

@@ -1,6 +1,5 @@
 // ShareRegistry: what programs need that know nothing of it, and bring their keys to each other
 // themselves (the preload library).
-#include <string.h>
 
 #include <algorithm>
 #include <iterator>
@@ -24,9 +23,9 @@ std::optional<Refusal> ShareRegistry::CheckKeyName(const wire::Publish& request)
       name.find_first_not_of("0123456789abcdef", std::size(wire::kKeyNamePrefix) - 1) ==
           std::string_view::npos;
   if (!of_a_key) return std::nullopt;
-  const char* const key = reinterpret_cast<const char*>(request.handle);
+  const std::string_view key = KeyText(request.handle);
   char expected[wire::kKeyNameBytes];
-  wire::MakeKeyName(key, strnlen(key, sizeof(request.handle)), expected);
+  wire::MakeKeyName(key.data(), key.size(), expected);
   if (name == expected) return std::nullopt;
   return Refusal{Status::kClaimContradicted,
                  "region '" + std::string(name) +

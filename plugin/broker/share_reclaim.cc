@@ -1,7 +1,6 @@
 // ShareRegistry: what processes hold already when they come back, from this broker or an earlier
 // one.
 #include <spdlog/spdlog.h>
-#include <string.h>
 
 #include <algorithm>
 #include <string>
@@ -32,13 +31,7 @@ std::optional<Refusal> ShareRegistry::CheckReclaim(ClientId id, const RegionName
   if (!wire::IsIpcKey(claim.handle_kind)) {
     return Refusal{Status::kUnsupported, "only memory exported by key can be reclaimed"};
   }
-  const Count& regions = RecordOf(client).regions;
-  if (AtLimit(regions, limits_.regions, limits_.pod.regions)) {
-    return Refusal{Status::kLimit, "this process has " + std::to_string(regions) +
-                                       " regions (client.maxRegions) and its pod " +
-                                       std::to_string(regions.of_pod()) +
-                                       " (pod.maxRegions); one of the two is at its limit"};
-  }
+  if (auto refusal = CheckRegions(client)) return refusal;
   if (!generations_.MayHaveGiven(name, claim.generation)) {
     return Refusal{Status::kClaimContradicted, "no broker of this node has given region '" +
                                                    name.name + "' the generation " +
@@ -211,20 +204,13 @@ void ShareRegistry::ReclaimMapping(ClientId id, const wire::ReclaimMapping& clai
 
 std::optional<Refusal> ShareRegistry::CheckMapping(ClientId id, const wire::ReclaimMapping& claim) {
   const Client& client = Known(id);
-  const Count& grants = RecordOf(client).grants;
-  if (AtLimit(grants, limits_.grants, limits_.pod.grants)) {
-    return Refusal{Status::kLimit, "this process has " + std::to_string(grants) +
-                                       " mappings (client.maxGrants) and its pod " +
-                                       std::to_string(grants.of_pod()) +
-                                       " (pod.maxGrants); one of the two is at its limit"};
+  if (auto refusal = CheckLimit(RecordOf(client).grants, limits_.grants, limits_.pod.grants,
+                                "mappings", "maxGrants")) {
+    return refusal;
   }
-  const char* const key = reinterpret_cast<const char*>(claim.handle);
-  const auto contradiction =
-      context_.Contradiction(driver_records::MappingClaim{{key, strnlen(key, sizeof(claim.handle))},
-                                                          client.info.process.pid,
-                                                          claim.exporter_host_pid,
-                                                          claim.exporter_physical_device,
-                                                          claim.allocation_bytes});
+  const auto contradiction = context_.Contradiction(driver_records::MappingClaim{
+      KeyText(claim.handle), client.info.process.pid, claim.exporter_host_pid,
+      claim.exporter_physical_device, claim.allocation_bytes});
   if (!contradiction) return std::nullopt;
   ReportContradiction(client, "mapping", *contradiction);
   return Refusal{Status::kClaimContradicted, *contradiction};

@@ -1,7 +1,6 @@
 #include "plugin/broker/share_registry.h"
 
 #include <spdlog/spdlog.h>
-#include <string.h>
 
 #include <utility>
 #include <vector>
@@ -245,6 +244,22 @@ template std::optional<Refusal> ShareRegistry::CheckExport(const Client&,
 template ShareRegistry::Region& ShareRegistry::AddRegion(ClientId, const RegionName&,
                                                          const wire::ReclaimRegion&);
 
+std::optional<Refusal> ShareRegistry::CheckLimit(const Count& count, size_t own, size_t of_pod,
+                                                 std::string_view of_what,
+                                                 std::string_view setting) {
+  if (!AtLimit(count, own, of_pod)) return std::nullopt;
+  const std::string name(setting);
+  return Refusal{Status::kLimit, "this process has " + std::to_string(count) + " " +
+                                     std::string(of_what) + " (client." + name + ") and its pod " +
+                                     std::to_string(count.of_pod()) + " (pod." + name +
+                                     "); one of the two is at its limit"};
+}
+
+std::optional<Refusal> ShareRegistry::CheckRegions(const Client& client) {
+  return CheckLimit(RecordOf(client).regions, limits_.regions, limits_.pod.regions, "regions",
+                    "maxRegions");
+}
+
 std::optional<Refusal> ShareRegistry::CheckPublish(ClientId id, const RegionName& name,
                                                    const wire::Publish& request) {
   if (auto refusal = context_.CheckRight(id, name.group, ShareRight::kExport)) return refusal;
@@ -254,13 +269,7 @@ std::optional<Refusal> ShareRegistry::CheckPublish(ClientId id, const RegionName
                    "handles are not supported yet"};
   }
   if (auto refusal = CheckKeyName(request)) return refusal;
-  const Count& regions = RecordOf(Known(id)).regions;
-  if (AtLimit(regions, limits_.regions, limits_.pod.regions)) {
-    return Refusal{Status::kLimit, "this process has published " + std::to_string(regions) +
-                                       " regions (client.maxRegions) and its pod " +
-                                       std::to_string(regions.of_pod()) +
-                                       " (pod.maxRegions); one of the two is at its limit"};
-  }
+  if (auto refusal = CheckRegions(Known(id))) return refusal;
   if (auto refusal = CheckUsage(Known(id), request)) return refusal;
   const auto holder = names_.find(name);
   if (holder != names_.end()) {
@@ -283,12 +292,9 @@ std::optional<Refusal> ShareRegistry::CheckExport(const Client& client, const M&
   if (known != keys.end() && (known->second->rotation || known->second->handle != known->first)) {
     return std::nullopt;
   }
-  const char* const key = reinterpret_cast<const char*>(request.handle);
   const auto contradiction = context_.Contradiction(
-      driver_records::ExportClaim{{key, strnlen(key, sizeof(request.handle))},
-                                  exporter.process.pid,
-                                  request.claimed_physical_device,
-                                  request.allocation_bytes});
+      driver_records::ExportClaim{KeyText(request.handle), exporter.process.pid,
+                                  request.claimed_physical_device, request.allocation_bytes});
   if (!contradiction) return std::nullopt;
   ReportContradiction(client, "export", *contradiction);
   return Refusal{Status::kClaimContradicted,

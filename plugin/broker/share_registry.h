@@ -347,6 +347,10 @@ class ShareRegistry {
   static bool AtLimit(const Count& count, size_t own, size_t of_pod) {
     return count >= own || count.of_pod() >= of_pod;
   }
+  // kLimit where there is no room for one more. The limits are client.`setting` and pod.`setting`.
+  static std::optional<Refusal> CheckLimit(const Count& count, size_t own, size_t of_pod,
+                                           std::string_view of_what, std::string_view setting);
+  std::optional<Refusal> CheckRegions(const Client& client);
   ProcessRecord& RecordOf(const Client& client) { return processes_.at(client.info.process); }
 
   template <class M>

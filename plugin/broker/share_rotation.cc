@@ -1,6 +1,5 @@
 // ShareRegistry: keys that are closed and made anew.
 #include <spdlog/spdlog.h>
-#include <string.h>
 
 #include <algorithm>
 #include <functional>
@@ -179,12 +178,9 @@ void ShareRegistry::Rotated(ClientId id, const wire::Rotated& answer) {
 // Where the driver's own records say otherwise of the key that a rotation gave.
 std::optional<std::string> ShareRegistry::Contradiction(const ExportedKey& key,
                                                         const Handle& handle) {
-  const char* const text = reinterpret_cast<const char*>(handle.data());
   return context_.Contradiction(
-      driver_records::ExportClaim{{text, strnlen(text, handle.size())},
-                                  key.process.pid,
-                                  regions_.at(*key.regions.begin()).device,
-                                  key.allocation_bytes});
+      driver_records::ExportClaim{KeyText(handle), key.process.pid,
+                                  regions_.at(*key.regions.begin()).device, key.allocation_bytes});
 }
 
 void ShareRegistry::EndRotation(ExportedKey& key, std::string_view result) {

@@ -1,7 +1,5 @@
 #include "plugin/broker/share_snapshot.h"
 
-#include <string.h>
-
 #include <algorithm>
 #include <charconv>
 #include <utility>
@@ -10,11 +8,6 @@
 
 namespace npu_ipc::broker {
 namespace {
-
-std::string KeyText(const Handle& handle) {
-  const char* const text = reinterpret_cast<const char*>(handle.data());
-  return {text, strnlen(text, handle.size())};
-}
 
 bool ReadNumber(std::string_view* text, uint64_t* number) {
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), *number);
@@ -112,43 +105,33 @@ size_t ShareSnapshotTaker::StepKeys(size_t limit) {
 }
 
 size_t ShareSnapshotTaker::StepRegions(size_t limit) {
-  size_t used = 0;
-  while (client_ < clients_.size() && used < limit) {
-    const auto client = registry_.clients_.find(clients_[client_]);
-    if (client != registry_.clients_.end()) {
-      const std::set<RegionId>& regions = client->second.regions;
-      for (auto region = regions.upper_bound(after_item_); region != regions.end(); ++region) {
-        if (used >= limit) return used;
-        after_item_ = *region;
-        const size_t before = snapshot_.mappings.size();
-        AddRegion(*region);
-        used += 1 + snapshot_.mappings.size() - before;
-        if (PageIsFull()) {
-          EndPage();
-          return used;
-        }
-      }
-    }
-    ++client_;
-    ++used;
-    after_item_ = 0;
-  }
-  if (client_ == clients_.size()) BeginAfter(Phase::kRegions);
-  return used;
+  return StepItems(limit, &ShareRegistry::Client::regions, [this](RegionId region) {
+    const size_t before = snapshot_.mappings.size();
+    AddRegion(region);
+    return 1 + snapshot_.mappings.size() - before;
+  });
 }
 
 // Mappings whose region is gone, or has not come back.
 size_t ShareSnapshotTaker::StepLoose(size_t limit) {
+  return StepItems(limit, &ShareRegistry::Client::grants, [this](GrantId grant) {
+    if (registry_.grants_.at(grant).exporter == 0) AddMapping(grant);
+    return size_t{1};
+  });
+}
+
+// Has `add` look at the items of each client in their order; it says how much it looked at.
+template <class Items, class Add>
+size_t ShareSnapshotTaker::StepItems(size_t limit, Items items_of, const Add& add) {
   size_t used = 0;
   while (client_ < clients_.size() && used < limit) {
     const auto client = registry_.clients_.find(clients_[client_]);
     if (client != registry_.clients_.end()) {
-      const std::set<GrantId>& grants = client->second.grants;
-      for (auto grant = grants.upper_bound(after_item_); grant != grants.end(); ++grant) {
+      const std::set<uint64_t>& items = client->second.*items_of;
+      for (auto item = items.upper_bound(after_item_); item != items.end(); ++item) {
         if (used >= limit) return used;
-        after_item_ = *grant;
-        ++used;
-        if (registry_.grants_.at(*grant).exporter == 0) AddMapping(*grant);
+        after_item_ = *item;
+        used += add(*item);
         if (PageIsFull()) {
           EndPage();
           return used;
@@ -159,7 +142,7 @@ size_t ShareSnapshotTaker::StepLoose(size_t limit) {
     ++used;
     after_item_ = 0;
   }
-  if (client_ == clients_.size()) Begin(Phase::kDone);
+  if (client_ == clients_.size()) BeginAfter(phase_);
   return used;
 }
 

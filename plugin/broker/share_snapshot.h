@@ -129,6 +129,8 @@ class ShareSnapshotTaker {
   size_t StepKeys(size_t limit);
   size_t StepRegions(size_t limit);
   size_t StepLoose(size_t limit);
+  template <class Items, class Add>
+  size_t StepItems(size_t limit, Items items_of, const Add& add);
   void AddProcess(ClientId client);
   void AddKeysOf(ClientId client);
   void AddRegion(RegionId region);

@@ -65,12 +65,9 @@ void ShareRegistry::Subscribe(ClientId id, const GroupKey& group, const wire::Su
   const RequestId request_id = request.header.request_id;
   if (const auto refusal = CheckSubscriber(id, group)) return Refuse(id, request_id, *refusal);
   Count& subscribed = RecordOf(Known(id)).subscriptions;
-  if (AtLimit(subscribed, limits_.subscriptions, limits_.pod.subscriptions)) {
-    return Refuse(id, request_id,
-                  {Status::kLimit, "this process has " + std::to_string(subscribed) +
-                                       " subscriptions (client.maxSubscriptions) and its pod " +
-                                       std::to_string(subscribed.of_pod()) +
-                                       " (pod.maxSubscriptions); one of the two is at its limit"});
+  if (const auto refusal = CheckLimit(subscribed, limits_.subscriptions, limits_.pod.subscriptions,
+                                      "subscriptions", "maxSubscriptions")) {
+    return Refuse(id, request_id, *refusal);
   }
   ++subscribed;
   Subscription subscription;

@@ -1,6 +1,5 @@
 // ShareRegistry: who is on a key's whitelist.
 #include <spdlog/spdlog.h>
-#include <string.h>
 
 #include <chrono>
 #include <set>
@@ -62,9 +61,7 @@ void ShareRegistry::LearnWhitelist(const SharedKey& key) {
     still->whitelist_read = false;
     if (hold_new_) return LearnWhitelist(still);  // who has a right is not known yet
     still->whitelist_read = true;
-    const char* const text = reinterpret_cast<const char*>(still->handle.data());
-    for (const FoundProcess& found :
-         context_.WhitelistOf({text, strnlen(text, still->handle.size())})) {
+    for (const FoundProcess& found : context_.WhitelistOf(KeyText(still->handle))) {
       AddLearned(still, found);
     }
     std::set<PodRecord*> pods;
