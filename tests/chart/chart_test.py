@@ -2,58 +2,13 @@
 """What the chart renders for the values that people set, and which values it refuses. No cluster: tests/e2e has that."""
 
 import json
-import pathlib
 import re
 import subprocess
-import tempfile
 import unittest
 
 import yaml
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
-_CHART = _ROOT / "charts/npu-ipc"
-_HELM = subprocess.run([_ROOT / "tests/chart/build-helm"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-
-
-def helm(*arguments, values=None):
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(values or {}, file)
-        file.flush()
-        return subprocess.run([_HELM, *arguments, "--values", file.name], capture_output=True, text=True, check=False)
-
-
-def template(values=None, *options, namespace="npu-ipc"):
-    return helm("template", "npus", str(_CHART), "--namespace", namespace, *options, values=values)
-
-
-class Rendered:
-    """The objects that a release has with these values."""
-
-    def __init__(self, values=None, *options):
-        done = template(values, *options)
-        if done.returncode != 0:
-            raise AssertionError(done.stderr)
-        self.text = done.stdout
-        self.objects = [each for each in yaml.safe_load_all(done.stdout) if each]
-
-    def all(self, kind):
-        return [each for each in self.objects if each["kind"] == kind]
-
-    def one(self, kind, name):
-        found = [each for each in self.all(kind) if each["metadata"]["name"] == name]
-        if len(found) != 1:
-            raise AssertionError(f"{len(found)} of {kind} {name}")
-        return found[0]
-
-    @property
-    def pod(self):
-        return self.one("DaemonSet", "npus-npu-ipc")["spec"]["template"]["spec"]
-
-    def container(self, name):
-        return next(each for each in self.pod["containers"] if each["name"] == name)
-
-    def config(self, program):
-        return json.loads(self.one("ConfigMap", "npus-npu-ipc")["data"][f"{program}.json"])
+from rendering import CHART, ROOT, Rendered, built, helm, template
 
 
 def mounted(container):
@@ -67,12 +22,12 @@ class Defaults(unittest.TestCase):
         cls.rendered = Rendered()
 
     def test_helm_lints_it(self):
-        done = helm("lint", "--strict", str(_CHART), "--namespace", "npu-ipc")
+        done = helm("lint", "--strict", str(CHART), "--namespace", "npu-ipc")
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_versions_are_the_projects(self):
-        project = re.search(r"project\(npu-ipc VERSION (\S+)", (_ROOT / "CMakeLists.txt").read_text()).group(1)
-        chart = yaml.safe_load((_CHART / "Chart.yaml").read_text())
+        project = re.search(r"project\(npu-ipc VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text()).group(1)
+        chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
         self.assertEqual((chart["version"], chart["appVersion"]), (project, project))
         self.assertEqual(self.rendered.container("npu-ipc-broker")["image"], f"npu-ipc:{project}")
 
@@ -130,6 +85,13 @@ class Defaults(unittest.TestCase):
     def test_what_needs_an_operator_is_off(self):
         kinds = {each["kind"] for each in self.rendered.objects}
         self.assertFalse(kinds & {"ServiceMonitor", "PrometheusRule", "NetworkPolicy", "Job"})
+
+    def test_helm_test_runs_in_pods_like_the_examples(self):
+        template = Rendered({"test": {"image": "cann"}}).one("Job", "npus-npu-ipc-test")["spec"]["template"]["spec"]
+        context = template["containers"][0]["securityContext"]
+        example = yaml.safe_load((ROOT / "manifests/examples/explicit-c/pods.yaml").read_text().split("\n---\n")[0])
+        self.assertEqual(context["capabilities"], example["spec"]["containers"][0]["securityContext"]["capabilities"])
+        self.assertFalse(context["allowPrivilegeEscalation"])
 
     def test_selectors_find_the_pods_and_no_others(self):
         rendered = Rendered({"simulator": {"enabled": True}, "networkPolicy": {"enabled": True}})
@@ -248,7 +210,7 @@ class Monitoring(unittest.TestCase):
 
     def metrics(self):
         """Every metric that the daemons' sources name."""
-        texts = {part: (_ROOT / path).read_text() for part, path in (
+        texts = {part: (ROOT / path).read_text() for part, path in (
             ("npu_ipc_broker_", "plugin/broker/metrics.cc"), ("npu_ipc_", "plugin/device_view/device_metrics.cc"))}
         return {prefix + name for prefix, text in texts.items() for name in re.findall(r'"([a-z][a-z_]+)"', text)} \
             | set(re.findall(r'"(npu_ipc_broker_\w+)"', texts["npu_ipc_broker_"]))
@@ -264,10 +226,8 @@ class Monitoring(unittest.TestCase):
         self.assertFalse(named - self.metrics())
 
     def test_the_rules_are_prometheus_rules(self):
-        promtool = subprocess.run([_ROOT / "tests/promtool/build-promtool"], check=True, stdout=subprocess.PIPE,
-                                  text=True).stdout.strip()
-        done = subprocess.run([promtool, "check", "rules", _CHART / "monitoring/rules.yaml"], capture_output=True, text=True,
-                              check=False)
+        done = subprocess.run([built("tests/promtool/build-promtool"), "check", "rules", CHART / "monitoring/rules.yaml"],
+                              capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_the_service_monitor_selects_the_service(self):
@@ -326,15 +286,15 @@ class Refused(unittest.TestCase):
                 elif isinstance(value, dict) and "properties" in its:
                     yield from undescribed(value, its, f"{path}{name}.")
 
-        values = yaml.safe_load((_CHART / "values.yaml").read_text())
-        schema = json.loads((_CHART / "values.schema.json").read_text())
+        values = yaml.safe_load((CHART / "values.yaml").read_text())
+        schema = json.loads((CHART / "values.schema.json").read_text())
         self.assertEqual(list(undescribed(values, schema, "")), [])
 
 
 class Manifests(unittest.TestCase):
 
     def test_they_are_what_the_chart_renders(self):
-        done = subprocess.run([_ROOT / "tests/chart/render-manifests", "--check"], capture_output=True, text=True, check=False)
+        done = subprocess.run([ROOT / "tests/chart/render-manifests", "--check"], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
 
 
