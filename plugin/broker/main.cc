@@ -7,6 +7,7 @@
 #include "plugin/admin/query.h"
 #include "plugin/broker/broker.h"
 #include "plugin/broker/settings.h"
+#include "plugin/cluster/label_removal.h"
 #include "plugin/config/logging.h"
 #include "plugin/config/reload.h"
 
@@ -22,8 +23,10 @@ int Fail(const npu_ipc::Status& status, int exit_code) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc > 1 && std::string_view(argv[1]) == "query") {
-    return npu_ipc::admin::RunQuery(argc - 1, argv + 1);
+  const std::string_view command = argc > 1 ? argv[1] : "";
+  if (command == "query") return npu_ipc::admin::RunQuery(argc - 1, argv + 1);
+  if (command == "remove-node-labels") {
+    return npu_ipc::cluster::RunRemoveNodeLabels(argc - 1, argv + 1);
   }
   npu_ipc::broker::Settings settings;
   npu_ipc::config::Options options = npu_ipc::broker::DeclareOptions(&settings);

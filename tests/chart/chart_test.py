@@ -83,7 +83,7 @@ class Defaults(unittest.TestCase):
         self.assertEqual(binding["spec"]["validationActions"], ["Deny"])
 
     def test_what_needs_an_operator_is_off(self):
-        kinds = {each["kind"] for each in self.rendered.objects}
+        kinds = {each["kind"] for each in self.rendered.objects if "helm.sh/hook" not in each["metadata"].get("annotations", {})}
         self.assertFalse(kinds & {"ServiceMonitor", "PrometheusRule", "NetworkPolicy", "Job"})
 
     def test_helm_test_runs_in_pods_like_the_examples(self):
@@ -97,7 +97,8 @@ class Defaults(unittest.TestCase):
         rendered = Rendered({"simulator": {"enabled": True}, "networkPolicy": {"enabled": True}})
         labels = {each["metadata"]["name"]: each["spec"]["template"]["metadata"]["labels"]
                   for each in rendered.all("DaemonSet") + rendered.all("Job")}
-        self.assertEqual(set(labels), {"npus-npu-ipc", "npus-npu-ipc-simulator", "npus-npu-ipc-test"})
+        self.assertEqual(set(labels), {"npus-npu-ipc", "npus-npu-ipc-simulator", "npus-npu-ipc-test",
+                                       "npus-npu-ipc-remove-labels"})
         selectors = [rendered.one("Service", "npus-npu-ipc-metrics")["spec"]["selector"],
                      rendered.one("NetworkPolicy", "npus-npu-ipc")["spec"]["podSelector"]["matchLabels"],
                      rendered.one("DaemonSet", "npus-npu-ipc")["spec"]["selector"]["matchLabels"]]
@@ -173,6 +174,41 @@ class Settings(unittest.TestCase):
         self.assertEqual(pod["containers"][0]["image"], "r/i@sha256:" + "a" * 64)
         self.assertEqual(pod["imagePullSecrets"], [{"name": "s"}])
         self.assertEqual(rendered.one("ClusterRoleBinding", "npu-broker")["subjects"][0]["namespace"], "elsewhere")
+
+
+class Uninstall(unittest.TestCase):
+    """The job that takes the labels off the nodes. That it does is tried on a cluster."""
+
+    def hooks(self, values=None):
+        return [each for each in Rendered(values).objects
+                if each["metadata"].get("annotations", {}).get("helm.sh/hook") == "post-delete"]
+
+    def test_the_job_has_rights_of_its_own_that_go_with_it(self):
+        hooks = {each["kind"]: each for each in self.hooks()}
+        self.assertEqual(set(hooks), {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Job"})
+        self.assertEqual(hooks["ClusterRole"]["rules"], [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "patch"]}])
+        account = hooks["ServiceAccount"]["metadata"]
+        (subject,) = hooks["ClusterRoleBinding"]["subjects"]
+        self.assertEqual((subject["name"], subject["namespace"]), (account["name"], account["namespace"]))
+        self.assertEqual(hooks["ClusterRoleBinding"]["roleRef"]["name"], hooks["ClusterRole"]["metadata"]["name"])
+        for each in hooks.values():
+            self.assertIn("hook-succeeded", each["metadata"]["annotations"]["helm.sh/hook-delete-policy"])
+
+    def test_the_job_is_no_daemon(self):
+        (job,) = (each for each in self.hooks() if each["kind"] == "Job")
+        pod = job["spec"]["template"]["spec"]
+        self.assertEqual(pod["serviceAccountName"], "npus-npu-ipc-remove-labels")
+        self.assertNotIn("volumes", pod)
+        self.assertNotIn("hostPID", pod)
+        (container,) = pod["containers"]
+        self.assertEqual(container["command"], ["npu-ipc-broker", "remove-node-labels"])
+        self.assertTrue(container["securityContext"]["runAsNonRoot"])
+        self.assertEqual(container["securityContext"]["capabilities"], {"drop": ["ALL"]})
+
+    def test_it_can_be_left_out(self):
+        for values in ({"removeLabels": {"enabled": False}}, {"rbac": {"create": False}}):
+            with self.subTest(values=values):
+                self.assertEqual(self.hooks(values), [])
 
 
 class Preload(unittest.TestCase):
