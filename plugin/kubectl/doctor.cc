@@ -14,10 +14,12 @@ using Json = nlohmann::json;
 
 constexpr char kInjectAnnotation[] = "npu-ipc.io/inject";
 constexpr char kPreloadLibrary[] = "libnpu_ipc_preload.so";
-// The last column: a value may have spaces in it.
-constexpr char kMemberColumns[] =
-    "custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name,NODE:.spec.nodeName,"
-    "PHASE:.status.phase,GROUP:.metadata.annotations.npu-ipc\\.io/group";
+// Of each pod a line: its parts, with tabs in between. The labels are JSON; the annotation may hold
+// anything and is the last.
+constexpr char kMemberLines[] =
+    R"(jsonpath={range .items[*]}{.metadata.namespace}{"\t"}{.metadata.name}{"\t"})"
+    R"({.spec.nodeName}{"\t"}{.status.phase}{"\t"}{.metadata.labels}{"\t"})"
+    R"({.metadata.annotations.npu-ipc\.io/group}{"\n"}{end})";
 
 Json Step(const char* name, const char* status, const std::string& message,
           const std::string& remedy = "") {
@@ -65,6 +67,12 @@ bool AnyContainer(const Json& pod, Predicate predicate) {
   return false;
 }
 
+// Empty where it is none.
+Json ReadObject(const std::string& text) {
+  Json object = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  return object.is_object() ? object : Json::object();
+}
+
 std::vector<std::string> Names(const Json& list) {
   std::vector<std::string> names;
   for (const Json& name : list) {
@@ -79,24 +87,30 @@ bool Passed(const Json& steps, const std::string& name) {
   });
 }
 
-// A line of kMemberColumns as a member of one of `groups`; null where it is none.
+// A line of kMemberLines as a member of one of `groups`; null where it is none.
 Json ReadMember(const std::string& line, const std::vector<std::string>& groups) {
-  std::istringstream words(line);
+  std::istringstream parts(line);
   pods::Pod pod;
   std::string node;
   std::string phase;
-  words >> pod.pod_namespace >> pod.name >> node >> phase >> std::ws;
+  std::string labels;
+  for (std::string* const part : {&pod.pod_namespace, &pod.name, &node, &phase, &labels}) {
+    std::getline(parts, *part, '\t');
+  }
   std::string& annotation = pod.annotations[std::string(pods::kGroupAnnotation)];
-  std::getline(words, annotation);
-  if (annotation.empty() || annotation == "<none>") return nullptr;
-  // Names that are made of labels are not known here, and make the whole annotation unreadable.
+  std::getline(parts, annotation);
+  if (annotation.empty()) return nullptr;
+  const Json of_pod = ReadObject(labels);
+  for (const auto& [key, value] : of_pod.items()) {
+    if (value.is_string()) pod.labels[key] = value.get<std::string>();
+  }
   const Result<pods::SharePolicy> policy = pods::ParsePolicy(pod);
   if (!policy.ok()) return nullptr;
   for (const pods::Membership& membership : policy->groups) {
     const std::string group = membership.group.Text();
     if (std::find(groups.begin(), groups.end(), group) == groups.end()) continue;
     return {{"group", group},  {"namespace", pod.pod_namespace},
-            {"pod", pod.name}, {"node", node == "<none>" ? "" : node},
+            {"pod", pod.name}, {"node", node},
             {"phase", phase},  {"role", std::string(pods::RoleName(membership.role))}};
   }
   return nullptr;
@@ -108,10 +122,9 @@ Json MembersElsewhere(const Fleet& fleet, const std::string& node,
   Json members = Json::array();
   if (groups.empty()) return members;
   Result<std::string> pods =
-      fleet.CallForText({"get", "pods", "--all-namespaces", "--no-headers", "-o", kMemberColumns});
+      fleet.CallForText({"get", "pods", "--all-namespaces", "-o", kMemberLines});
   if (!pods.ok()) {  // not everybody may list every namespace
-    pods = fleet.CallForText(
-        {"get", "pods", "--namespace=" + pod_namespace, "--no-headers", "-o", kMemberColumns});
+    pods = fleet.CallForText({"get", "pods", "--namespace=" + pod_namespace, "-o", kMemberLines});
   }
   if (!pods.ok()) return members;
   std::istringstream lines(*pods);

@@ -63,12 +63,15 @@ class DoctorRun : public FakeKubectlTest {
     OnCall("get pod missing",
            "echo 'Error from server (NotFound): pods \"missing\" not found' >&2; "
            "exit 1");
-    OnCall("custom-columns",
-           "echo 'team   loader    node-b   Running   weights:exporter, logs'\n"
-           "echo 'team   trainer   node-a   Running   weights:importer'\n"
-           "echo 'team   plain     node-c   Running   <none>'\n"
-           "echo 'team   bad       node-c   Running   weights:owner'\n"
-           "echo 'other  guest     <none>   Pending   team/weights'");
+    OnCall("jsonpath",
+           "printf '%s\\t%s\\t%s\\t%s\\t%s\\t%s\\n' "
+           "team loader node-b Running '{\"app\":\"x\"}' 'weights:exporter, logs' "
+           "team trainer node-a Running '' weights:importer "
+           "team plain node-c Running '' '' "
+           "team bad node-c Running '' weights:owner "
+           "team shard node-c Running '{\"of\":\"weights\"}' \"\\$(labels['of'])\" "
+           "team other node-c Running '{\"of\":\"logs\"}' \"\\$(labels['of'])\" "
+           "other guest '' Pending '' team/weights");
   }
   void AnswerSteps(const std::string& whitelisted) {
     const json document = {
@@ -108,6 +111,7 @@ TEST_F(DoctorRun, NamesTheStepTheRemedyAndWhoIsElsewhere) {
             "  other members of its groups:\n"
             "        team/weights   team/sidecar (importer)   on this node, 0 published\n"
             "        team/weights   team/loader (exporter)   on node node-b: out of reach\n"
+            "        team/weights   team/shard (both)   on node node-c: out of reach\n"
             "        team/weights   other/guest (both)   on no node yet\n");
 }
 
@@ -118,7 +122,7 @@ TEST_F(DoctorRun, AllWellIsExitCodeZero) {
   const json document = json::parse(ran.output);
   EXPECT_EQ(document["kind"], "DiagnosisList");
   EXPECT_EQ(document["items"][0]["stopsAt"], "");
-  EXPECT_EQ(document["items"][0]["members"].size(), 3U);
+  EXPECT_EQ(document["items"][0]["members"].size(), 4U);
 }
 
 TEST_F(DoctorRun, APodThatIsNotThereIsKubectlsError) {
