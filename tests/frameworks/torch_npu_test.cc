@@ -2,6 +2,8 @@
 // "with peer access", both by functions that it looks up in libascendcl itself.
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "hal/base/process.h"
 #include "tests/frameworks/framework_test.h"
 
@@ -15,8 +17,26 @@ constexpr char kTensorBytes[] = "800256";  // 100,000 words, in torch_npu's step
 
 class TorchNpu : public FrameworkTest {
  protected:
+  void TearDown() override {  // before the node
+    exporter_.reset();
+    importer_.reset();
+    FrameworkTest::TearDown();
+  }
+
   // What torch_npu counts as in use, once it has given back what it can.
   static std::string InUse(RemoteParty& party) { return party.Do("memory")["allocated"]; }
+
+  // Two pods of these groups, with a device each, that can do what they are asked.
+  void StartPair(const std::string& exporters_group, const std::string& importers_group,
+                 Injection injection) {
+    exporter_.emplace(StartTorch(NewPod("exporter", exporters_group), 0, injection));
+    importer_.emplace(StartTorch(NewPod("importer", importers_group), 1, injection));
+    ASSERT_NO_FATAL_FAILURE(WaitForTorch(*exporter_));
+    ASSERT_NO_FATAL_FAILURE(WaitForTorch(*importer_));
+  }
+
+  std::optional<RemoteParty> exporter_;
+  std::optional<RemoteParty> importer_;
 };
 
 TEST_F(TorchNpu, CountsDevicesAllocatesAndCopies) {
@@ -56,45 +76,37 @@ TEST_F(TorchNpu, SharesWithinAPodByItself) {
 }
 
 TEST_F(TorchNpu, DoesNotShareBetweenPodsByItself) {
-  RemoteParty exporter = StartTorch(NewPod("exporter", "weights"), 0, Injection::kNone);
-  RemoteParty importer = StartTorch(NewPod("importer", "weights"), 1, Injection::kNone);
-  ASSERT_NO_FATAL_FAILURE(WaitForTorch(exporter));
-  ASSERT_NO_FATAL_FAILURE(WaitForTorch(importer));
-  const std::string handle = Share(exporter, "weights", 100);
-  const Answer attached = importer.Do("attach weights " + handle);
+  ASSERT_NO_FATAL_FAILURE(StartPair("weights", "weights", Injection::kNone));
+  const std::string handle = Share(*exporter_, "weights", 100);
+  const Answer attached = importer_->Do("attach weights " + handle);
   EXPECT_EQ(attached.status(), "RuntimeError") << attached.line;
   EXPECT_THAT(attached.line, HasSubstr("IpcMemImportByKey"));
   EXPECT_THAT(attached.line, HasSubstr("error code is 107001")) << "no such device in this pod";
 }
 
 TEST_F(TorchNpu, SharesBetweenPodsUnderTheLibrary) {
-  RemoteParty exporter = StartTorch(NewPod("exporter", "weights:exporter"), 0, Injection::kPreload);
-  RemoteParty importer = StartTorch(NewPod("importer", "weights:importer"), 1, Injection::kPreload);
-  ASSERT_NO_FATAL_FAILURE(WaitForTorch(exporter));
-  ASSERT_NO_FATAL_FAILURE(WaitForTorch(importer));
-  const std::string handle = Share(exporter, "weights", 100);
-  EXPECT_THAT(importer.Do("attach weights " + handle), IsOk());
-  EXPECT_THAT(importer.Do("read weights"), IsPattern(100));
-  EXPECT_THAT(importer.Do("write weights 200"), IsOk());
-  EXPECT_THAT(exporter.Do("read weights"), IsPattern(200));
-  EXPECT_THAT(exporter.Do("write weights 300"), IsOk());
-  EXPECT_THAT(importer.Do("read weights"), IsPattern(300));
+  ASSERT_NO_FATAL_FAILURE(StartPair("weights:exporter", "weights:importer", Injection::kPreload));
+  const std::string handle = Share(*exporter_, "weights", 100);
+  EXPECT_THAT(importer_->Do("attach weights " + handle), IsOk());
+  EXPECT_THAT(importer_->Do("read weights"), IsPattern(100));
+  EXPECT_THAT(importer_->Do("write weights 200"), IsOk());
+  EXPECT_THAT(exporter_->Do("read weights"), IsPattern(200));
+  EXPECT_THAT(exporter_->Do("write weights 300"), IsOk());
+  EXPECT_THAT(importer_->Do("read weights"), IsPattern(300));
 
   ASSERT_EQ(LiveKeys().size(), 1U);
   EXPECT_THAT(AuditFile(LiveKeys()[0]), HasSubstr("need_set_wlist=1")) << "torch_npu asked for 0";
-  EXPECT_THAT(AuditedPids(LiveKeys()[0]), ElementsAre(exporter.host_pid(), importer.host_pid()));
+  EXPECT_THAT(AuditedPids(LiveKeys()[0]),
+              ElementsAre(exporter_->host_pid(), importer_->host_pid()));
 }
 
 TEST_F(TorchNpu, SharesWithNobodyElseUnderTheLibrary) {
-  RemoteParty exporter = StartTorch(NewPod("exporter", "weights:exporter"), 0, Injection::kPreload);
-  RemoteParty other = StartTorch(NewPod("other", "others"), 1, Injection::kPreload);
-  ASSERT_NO_FATAL_FAILURE(WaitForTorch(exporter));
-  ASSERT_NO_FATAL_FAILURE(WaitForTorch(other));
-  const std::string handle = Share(exporter, "weights", 100);
-  const Answer attached = other.Do("attach weights " + handle);
+  ASSERT_NO_FATAL_FAILURE(StartPair("weights:exporter", "others", Injection::kPreload));
+  const std::string handle = Share(*exporter_, "weights", 100);
+  const Answer attached = importer_->Do("attach weights " + handle);
   EXPECT_EQ(attached.status(), "RuntimeError") << attached.line;
   ASSERT_EQ(LiveKeys().size(), 1U);
-  EXPECT_THAT(AuditedPids(LiveKeys()[0]), ElementsAre(exporter.host_pid()));
+  EXPECT_THAT(AuditedPids(LiveKeys()[0]), ElementsAre(exporter_->host_pid()));
 }
 
 // What follows does not work: README.md, "What still does not work between pods". These tests are
@@ -102,33 +114,27 @@ TEST_F(TorchNpu, SharesWithNobodyElseUnderTheLibrary) {
 
 // The importer's end of it is written to a file of its own pod's /dev/shm.
 TEST_F(TorchNpu, WhatWasSharedBetweenPodsIsNeverGivenBack) {
-  RemoteParty exporter = StartTorch(NewPod("exporter", "weights"), 0, Injection::kPreload);
-  RemoteParty importer = StartTorch(NewPod("importer", "weights"), 1, Injection::kPreload);
-  ASSERT_NO_FATAL_FAILURE(WaitForTorch(exporter));
-  ASSERT_NO_FATAL_FAILURE(WaitForTorch(importer));
-  const std::string handle = Share(exporter, "weights", 100);
-  EXPECT_THAT(importer.Do("attach weights " + handle), IsOk());
-  EXPECT_THAT(importer.Do("drop weights"), IsOk());
-  EXPECT_THAT(importer.Do("memory"), IsOk());
-  EXPECT_THAT(exporter.Do("drop weights"), IsOk());
-  EXPECT_EQ(InUse(exporter), kTensorBytes) << "see SharesWithinAPodByItself for how it should be";
+  ASSERT_NO_FATAL_FAILURE(StartPair("weights", "weights", Injection::kPreload));
+  const std::string handle = Share(*exporter_, "weights", 100);
+  EXPECT_THAT(importer_->Do("attach weights " + handle), IsOk());
+  EXPECT_THAT(importer_->Do("drop weights"), IsOk());
+  EXPECT_THAT(importer_->Do("memory"), IsOk());
+  EXPECT_THAT(exporter_->Do("drop weights"), IsOk());
+  EXPECT_EQ(InUse(*exporter_), kTensorBytes) << "see SharesWithinAPodByItself for how it should be";
 }
 
 TEST_F(TorchNpu, WhatMultiprocessingSendsToAnotherPodIsNeverGivenBack) {
-  RemoteParty exporter = StartTorch(NewPod("exporter", "weights"), 0, Injection::kPreload);
-  RemoteParty importer = StartTorch(NewPod("importer", "weights"), 1, Injection::kPreload);
-  ASSERT_NO_FATAL_FAILURE(WaitForTorch(exporter));
-  ASSERT_NO_FATAL_FAILURE(WaitForTorch(importer));
-  EXPECT_THAT(exporter.Do("allocate weights 100000"), IsOk());
-  EXPECT_THAT(exporter.Do("write weights 100"), IsOk());
-  const Answer pickled = exporter.Do("pickle weights");
+  ASSERT_NO_FATAL_FAILURE(StartPair("weights", "weights", Injection::kPreload));
+  EXPECT_THAT(exporter_->Do("allocate weights 100000"), IsOk());
+  EXPECT_THAT(exporter_->Do("write weights 100"), IsOk());
+  const Answer pickled = exporter_->Do("pickle weights");
   ASSERT_THAT(pickled, IsOk());
-  EXPECT_THAT(importer.Do("unpickle weights " + pickled["handle"]), IsOk());
-  EXPECT_THAT(importer.Do("read weights"), IsPattern(100));
-  EXPECT_THAT(importer.Do("drop weights"), IsOk());
-  EXPECT_THAT(importer.Do("memory"), IsOk());
-  EXPECT_THAT(exporter.Do("drop weights"), IsOk());
-  EXPECT_EQ(InUse(exporter), kTensorBytes);
+  EXPECT_THAT(importer_->Do("unpickle weights " + pickled["handle"]), IsOk());
+  EXPECT_THAT(importer_->Do("read weights"), IsPattern(100));
+  EXPECT_THAT(importer_->Do("drop weights"), IsOk());
+  EXPECT_THAT(importer_->Do("memory"), IsOk());
+  EXPECT_THAT(exporter_->Do("drop weights"), IsOk());
+  EXPECT_EQ(InUse(*exporter_), kTensorBytes);
 }
 
 TEST_F(TorchNpu, ExpandableSegmentsAreNotToBeHad) {

@@ -63,7 +63,10 @@ def test_closing_ends_iterations_of_other_threads_and_loops(pair):
         waits = {'events': own.events(), 'changes': subscription, 'loop': listen()}
         threads = [threading.Thread(target=say, args=wait) for wait in waits.items()]
         for thread in threads: thread.start()
-        while not own._wake_at_close or own._guard._calls < 2: time.sleep(0.001)  # all wait
+        deadline = time.monotonic() + 30
+        while not own._wake_at_close or own._guard._calls < 2:  # until all wait
+            assert time.monotonic() < deadline, (own._wake_at_close, own._guard._calls)
+            time.sleep(0.001)
         own.close()
         for thread in threads: thread.join(30)
         (sorted(seen), any(thread.is_alive() for thread in threads))

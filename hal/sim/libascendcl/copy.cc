@@ -33,10 +33,12 @@ aclError aclrtMemcpyAsyncWithCondition(void* dst, size_t destMax, const void* sr
                                        aclrtMemcpyKind kind, aclrtStream stream) {
   REQUIRE_NOT_NULL(dst);
   REQUIRE_NOT_NULL(src);
-  const bool locked = IsPageLocked(kind == ACL_MEMCPY_HOST_TO_DEVICE ? src : dst);
+  const void* const host = kind == ACL_MEMCPY_HOST_TO_DEVICE   ? src
+                           : kind == ACL_MEMCPY_DEVICE_TO_HOST ? dst
+                                                               : nullptr;
+  const bool at_once = host != nullptr && !IsPageLocked(host);
   const aclError queued = rt::CopyAsync(dst, destMax, src, count, kind, stream);
-  const bool of_host = kind == ACL_MEMCPY_HOST_TO_DEVICE || kind == ACL_MEMCPY_DEVICE_TO_HOST;
-  if (queued != ACL_SUCCESS || !of_host || locked) return queued;
+  if (queued != ACL_SUCCESS || !at_once) return queued;
   return aclrtSynchronizeStream(stream);
 }
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from abc import ABC, abstractmethod
 from ctypes import c_int32, c_int64, c_size_t, c_uint8, c_uint16, c_uint64, c_void_p
 from typing import Any, List, NamedTuple, Optional, Tuple
 
@@ -132,13 +133,31 @@ class Exports:
         self._exports = alive
 
 
-def check_request(
-    own: Tuple[int, int],
-    dl_device: Optional[Tuple[int, int]],
-    copy: Optional[bool],
-) -> None:
-    """BufferError where the consumer asks for what this memory cannot give."""
-    if copy:
-        raise BufferError("npu_ipc: this memory is shared, and is not copied by __dlpack__")
-    if dl_device is not None and tuple(dl_device) != own:
-        raise BufferError(f"npu_ipc: the memory is on DLPack device {own}, not {tuple(dl_device)}")
+class TensorSource(ABC):
+    """What `from_dlpack()` takes: memory that does not move and is not copied."""
+
+    device_index: int
+
+    @abstractmethod
+    def _new_capsule(self) -> object:
+        """The memory, which does not end while this runs; an error where it has."""
+
+    def __dlpack_device__(self) -> Tuple[int, int]:
+        return (EXT_DEV, self.device_index)
+
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: Optional[Tuple[int, int]] = None,
+        dl_device: Optional[Tuple[int, int]] = None,
+        copy: Optional[bool] = None,
+    ) -> object:
+        own = self.__dlpack_device__()
+        if copy:
+            raise BufferError("npu_ipc: this memory is shared, and is not copied by __dlpack__")
+        if dl_device is not None and tuple(dl_device) != own:
+            raise BufferError(
+                f"npu_ipc: the memory is on DLPack device {own}, not {tuple(dl_device)}"
+            )
+        return self._new_capsule()

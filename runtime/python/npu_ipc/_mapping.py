@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ctypes import byref, c_void_p
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from npu_ipc import _dlpack, _native
 from npu_ipc._guard import Guard
@@ -27,7 +27,7 @@ class Exporter(NamedTuple):
     and kernels reach the memory: a tensor of it is to be cloned before it is copied to the host."""
 
 
-class Mapping:
+class Mapping(_dlpack.TensorSource):
     """The memory of a region, in this process, until `detach()`.
 
     Frameworks wrap it without a copy: `torch.from_dlpack(mapping)` is a tensor of bytes, to be
@@ -116,17 +116,6 @@ class Mapping:
         where = "detached" if self._guard.ended else f"{self.nbytes} bytes at {self._pointer:#x}"
         return f"<npu_ipc.Mapping of {self.name!r}, {where}>"
 
-    def __dlpack_device__(self) -> Tuple[int, int]:
-        return (_dlpack.EXT_DEV, self.device_index)
-
-    def __dlpack__(
-        self,
-        *,
-        stream: Any = None,
-        max_version: Optional[Tuple[int, int]] = None,
-        dl_device: Optional[Tuple[int, int]] = None,
-        copy: Optional[bool] = None,
-    ) -> object:
-        _dlpack.check_request(self.__dlpack_device__(), dl_device, copy)
+    def _new_capsule(self) -> object:
         with self._guard.use(f"__dlpack__ of the mapping of {self.name!r}"):
             return self._exports.new_capsule()

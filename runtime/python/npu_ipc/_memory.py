@@ -30,7 +30,7 @@ class DeviceMemory(Protocol):
     def nbytes(self) -> int: ...
 
 
-class Memory:
+class Memory(_dlpack.TensorSource):
     """A whole allocation of aclrtMalloc, of at least `nbytes`: what the driver can export.
 
     Made by `empty()`. Frameworks wrap it without a copy: `torch.from_dlpack(memory)` is a tensor of
@@ -128,18 +128,7 @@ class Memory:
         where = f"at {self._pointer:#x}" if self._pointer else "freed"
         return f"<npu_ipc.Memory of {self.nbytes} bytes {where}>"
 
-    def __dlpack_device__(self) -> Tuple[int, int]:
-        return (_dlpack.EXT_DEV, self.device_index)
-
-    def __dlpack__(
-        self,
-        *,
-        stream: Any = None,
-        max_version: Optional[Tuple[int, int]] = None,
-        dl_device: Optional[Tuple[int, int]] = None,
-        copy: Optional[bool] = None,
-    ) -> object:
-        _dlpack.check_request(self.__dlpack_device__(), dl_device, copy)
+    def _new_capsule(self) -> object:
         self._check_process("__dlpack__")
         with self._lock:
             _ = self.ptr

@@ -1,10 +1,17 @@
-// The least of a libdcmi: one 910B. NPU_IPC_INCOMPLETE leaves required functions out;
-// NPU_IPC_UNREADY has a driver that is not up.
+// A libdcmi that answers by itself, in C as the vendor's is: the least that is required, with one
+// 910B. NPU_IPC_EIGHT_CARDS makes it a whole node with its links, NPU_IPC_INCOMPLETE leaves
+// required functions out, NPU_IPC_UNREADY has a driver that is not up.
 #include <string.h>
 
 #include "hal/dcmi/dcmi_interface_api.h"
 
 #pragma GCC visibility push(default)
+
+#ifdef NPU_IPC_EIGHT_CARDS
+enum { kCards = 8, kFirstCard = 0, kHealth = 0 };
+#else
+enum { kCards = 1, kFirstCard = 2, kHealth = 1 };
+#endif
 
 int dcmi_init(void) {
 #ifdef NPU_IPC_UNREADY
@@ -15,9 +22,9 @@ int dcmi_init(void) {
 }
 
 int dcmi_get_card_list(int* card_num, int* card_list, int list_len) {
-  if (list_len < 1) return DCMI_ERR_CODE_INVALID_PARAMETER;
-  *card_num = 1;
-  card_list[0] = 2;
+  if (list_len < kCards) return DCMI_ERR_CODE_INVALID_PARAMETER;
+  for (int i = 0; i < kCards; ++i) card_list[i] = kFirstCard + i;
+  *card_num = kCards;
   return DCMI_OK;
 }
 
@@ -36,7 +43,7 @@ int dcmi_get_device_logic_id(int* device_logic_id, int card_id, int device_id) {
 }
 
 int dcmi_get_device_phyid_from_logicid(unsigned int logicid, unsigned int* phyid) {
-  *phyid = logicid + 2;
+  *phyid = logicid + kFirstCard;
   return DCMI_OK;
 }
 
@@ -51,7 +58,17 @@ int dcmi_get_device_chip_info(int card_id, int device_id, struct dcmi_chip_info*
 int dcmi_get_device_health(int card_id, int device_id, unsigned int* health) {
   (void)card_id;
   (void)device_id;
-  *health = 1;
+  *health = kHealth;
+  return DCMI_OK;
+}
+#endif
+
+#ifdef NPU_IPC_EIGHT_CARDS
+int dcmi_get_topo_info_by_device_id(int card_id1, int device_id1, int card_id2, int device_id2,
+                                    int* topo_type) {
+  (void)device_id1;
+  (void)device_id2;
+  *topo_type = card_id1 == card_id2 ? DCMI_TOPO_TYPE_SELF : DCMI_TOPO_TYPE_HCCS;
   return DCMI_OK;
 }
 #endif
