@@ -1,13 +1,16 @@
-// Compiled, never run: the injected library's own declarations (hal/acl/acl_ipc.h) beside the
-// vendor's headers. Functions of one C name and different types do not compile together; what is
-// asserted here besides is that both mean the same entities, and that none is left out.
+// Compiled, never run: the injected libraries' own declarations (hal/acl/acl_ipc.h, and the entries
+// that the preload library defines in the vendor's place) beside the vendor's headers. Functions of
+// one C name and different types do not compile together; what is asserted here besides is that
+// both mean the same entities, and that none is left out.
 #include <acl/acl.h>
 #include <runtime/rt.h>
+#include <runtime/rts/rts_mem.h>
 
 #include <string_view>
 #include <type_traits>
 
 #include "hal/acl/acl_ipc.h"
+#include "runtime/preload/runtime_entries.h"
 
 namespace npu_ipc::hal::acl {
 

@@ -5,6 +5,7 @@ What a program built with the baseline may rely on stays: symbols and their vers
 prototypes, enumerators' values, and the layout of structures up to their end. New symbols, new
 enumerators and fields at the end of a structure that begins with its size (`struct_bytes`) are no
 difference; --update writes them into the baseline, and refuses any other change unless --break.
+With --no-additions a new symbol is one: of a library that defines functions in another's place.
 """
 
 import argparse
@@ -32,9 +33,10 @@ def describe(library, headers, output):
         raise ToolError(f'{library} exports no function with debug information')
 
 
-def compare(baseline, description):
-    """What a program built with `baseline` would miss in `description`, in words; '': nothing."""
-    command = ['abidiff', '--no-architecture', '--no-added-syms',
+def compare(baseline, description, additions=True):
+    """What a program built with `baseline` would miss in `description`, in words; '': nothing.
+    Without `additions` also what it would find there that was not in the baseline."""
+    command = ['abidiff', '--no-architecture', *(['--no-added-syms'] if additions else []),
                '--suppressions', str(HERE / 'additions.suppr'), str(baseline), str(description)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode & 3:  # abidiff: 1 an error of its own, 2 of its usage
@@ -48,6 +50,8 @@ def main():
     parser.add_argument('--headers', required=True, type=pathlib.Path,
                         help='the directory of its public headers')
     parser.add_argument('--baseline', required=True, type=pathlib.Path)
+    parser.add_argument('--no-additions', action='store_false', dest='additions',
+                        help='a symbol that the baseline does not have is a difference')
     parser.add_argument('--update', action='store_true', help='write additions into the baseline')
     parser.add_argument('--break', action='store_true', dest='breaks',
                         help='with --update: a new SONAME or a major version allows any change')
@@ -59,7 +63,7 @@ def main():
             describe(options.library, options.headers, description)
             missed = ''
             if options.baseline.is_file() or not options.update:
-                missed = compare(options.baseline, description)
+                missed = compare(options.baseline, description, options.additions)
         except ToolError as error:
             sys.exit(str(error))
         if missed and not (options.update and options.breaks):
