@@ -2,8 +2,11 @@
 """What the chart renders for the values that people set, and which values it refuses. No cluster: tests/e2e has that."""
 
 import json
+import pathlib
 import re
+import shutil
 import subprocess
+import tempfile
 import unittest
 
 import yaml
@@ -105,6 +108,33 @@ class Defaults(unittest.TestCase):
         for selector in selectors:
             selected = [name for name, its in labels.items() if selector.items() <= its.items()]
             self.assertEqual(selected, ["npus-npu-ipc"])
+
+
+class Notes(unittest.TestCase):
+    """What Helm prints at the end of an installation; without a cluster it renders all but that."""
+
+    def notes(self, values=None, *options):
+        with tempfile.TemporaryDirectory() as directory:
+            chart = pathlib.Path(directory) / "chart"
+            shutil.copytree(CHART, chart)
+            (chart / "templates/NOTES.txt").rename(chart / "notes")
+            (chart / "templates/notes.yaml").write_text('notes: |\n{{ tpl (.Files.Get "notes") . | indent 2 }}\n')
+            done = helm("template", "npus", str(chart), "--namespace", "npu-ipc", "--show-only", "templates/notes.yaml", *options,
+                        values=values)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return yaml.safe_load(done.stdout)["notes"]
+
+    def test_they_name_what_was_installed(self):
+        notes = self.notes()
+        self.assertIn("daemonset/npus-npu-ipc", notes)
+        self.assertIn(r"ASCEND910B:.status.allocatable.huawei\.com/Ascend910B,", notes)
+        self.assertNotIn("helm test", notes)
+        self.assertNotIn("LD_PRELOAD", notes)
+
+    def test_they_say_what_is_special(self):
+        self.assertIn("helm test npus --namespace npu-ipc", self.notes({"simulator": {"enabled": True}}))
+        self.assertIn("npu-ipc.io/share: 1", self.notes({"devices": {"enabled": False}}))
+        self.assertIn("set LD_PRELOAD=", self.notes({}, "--kube-version", "1.34.0"))
 
 
 class Settings(unittest.TestCase):

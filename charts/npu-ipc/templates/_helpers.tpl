@@ -98,3 +98,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- list | mustToJson }}
 {{- end }}
 {{- end }}
+
+{{- /* Of MutatingAdmissionPolicy, as the cluster has it; empty where it has none. */}}
+{{- define "npu-ipc.mutatingPolicyVersion" -}}
+{{- if semverCompare ">=1.36-0" .Capabilities.KubeVersion.Version -}}
+v1
+{{- else if .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy" -}}
+v1beta1
+{{- end }}
+{{- end }}
