@@ -136,9 +136,16 @@ Json MembersElsewhere(const Fleet& fleet, const std::string& node,
 }
 
 Json DaemonStep(const NodeAnswer& answer) {
-  const std::string pod = "pod " + answer.daemon.pod_namespace + "/" + answer.daemon.name;
-  if (answer.problem.empty()) return Step("daemon", "Ok", pod + " runs");
-  return Step("daemon", "Failed", pod + " on node " + answer.daemon.node + ": " + answer.problem,
+  const DaemonPod& daemon = answer.daemon;
+  const std::string pod = "pod " + daemon.pod_namespace + "/" + daemon.name;
+  if (answer.problem.empty() && daemon.ready) return Step("daemon", "Ok", pod + " runs");
+  if (answer.problem.empty()) {
+    return Step("daemon", "Failed", pod + " runs, and its broker is not ready",
+                "`kubectl get --raw /api/v1/namespaces/" + daemon.pod_namespace + "/pods/" +
+                    daemon.name + ":" + std::to_string(daemon.http_port) +
+                    "/proxy/readyz` names the part that is not");
+  }
+  return Step("daemon", "Failed", pod + " on node " + daemon.node + ": " + answer.problem,
               "look at `kubectl describe " + pod +
                   "` and at its logs; what is shared already goes "
                   "on meanwhile");

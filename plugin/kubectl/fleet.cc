@@ -52,6 +52,26 @@ std::string BrokerProblem(const Json& pod) {
   return "its pod is " + Text(Field(pod, "status"), "phase");
 }
 
+// What is not said is taken for well.
+bool BrokerIsReady(const Json& pod) {
+  for (const Json& status : Field(pod, "status", "containerStatuses")) {
+    if (Text(status, "name") != kBrokerContainer) continue;
+    const Json& ready = Field(status, "ready");
+    return !ready.is_boolean() || ready.get<bool>();
+  }
+  return true;
+}
+
+int64_t BrokerPort(const Json& pod) {
+  for (const Json& container : Field(pod, "spec", "containers")) {
+    if (Text(container, "name") != kBrokerContainer) continue;
+    for (const Json& port : Field(container, "ports")) {
+      if (Text(port, "name") == "http") return Number(port, "containerPort").value_or(0);
+    }
+  }
+  return 0;
+}
+
 }  // namespace
 
 Result<Json> ReadDocument(const Outcome& outcome) {
@@ -74,7 +94,8 @@ std::vector<DaemonPod> ReadDaemonPods(const Json& pods) {
     if (node.empty() || !HasContainer(pod, kBrokerContainer)) continue;
     const Json& metadata = Field(pod, "metadata");
     daemons.push_back({Text(metadata, "namespace"), Text(metadata, "name"), node,
-                       BrokerProblem(pod), HasContainer(pod, kPluginContainer)});
+                       BrokerProblem(pod), HasContainer(pod, kPluginContainer), BrokerIsReady(pod),
+                       BrokerPort(pod)});
   }
   // While a DaemonSet's pod is replaced there are two: the one that runs counts.
   std::stable_sort(daemons.begin(), daemons.end(), [](const DaemonPod& a, const DaemonPod& b) {

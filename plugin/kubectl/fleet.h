@@ -1,6 +1,8 @@
 // The brokers of a cluster's nodes, asked through kubectl.
 #pragma once
 
+#include <stdint.h>
+
 #include <string>
 #include <vector>
 
@@ -23,6 +25,8 @@ struct DaemonPod {
   std::string node;
   std::string problem;  // why its broker cannot be asked; empty: it runs
   bool has_device_plugin = false;
+  bool ready = true;  // by the broker's own account, at its /readyz
+  int64_t http_port = 0;
 };
 
 struct NodeAnswer {

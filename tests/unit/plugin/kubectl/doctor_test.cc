@@ -140,6 +140,18 @@ TEST_F(DoctorRun, ABrokerThatDoesNotAnswerIsAStep) {
   EXPECT_THAT(ran.output, Not(HasSubstr("annotated")));
 }
 
+TEST_F(DoctorRun, ABrokerThatIsNotReadyIsAStepAndAnswers) {
+  AddNode("node-b", /*ready=*/false);
+  Answer("doctor", R"({"apiVersion":"diagnostics.npu-ipc.io/v1","steps":[
+      {"name":"pods-known","status":"Failed","message":"the API server does not answer"}]})");
+  const Ran ran = Npu({"doctor", "--node", "node-b"});
+  EXPECT_EQ(ran.exit_code, 1);
+  EXPECT_THAT(ran.output, HasSubstr("FAIL  daemon         pod npu-system/node-b runs, and its "
+                                    "broker is not ready"));
+  EXPECT_THAT(ran.output, HasSubstr("/namespaces/npu-system/pods/node-b:9500/proxy/readyz"));
+  EXPECT_THAT(ran.output, HasSubstr("the API server does not answer"));
+}
+
 TEST_F(DoctorRun, WithoutAPodItIsOfTheNodes) {
   AddNode("node-b");
   Answer("doctor", R"({"apiVersion":"diagnostics.npu-ipc.io/v1","steps":[

@@ -72,16 +72,20 @@ std::string FakeKubectlTest::Read(const std::string& name) const {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-void FakeKubectlTest::AddNode(const std::string& node) {
+void FakeKubectlTest::AddNode(const std::string& node, bool ready) {
   pods_["items"].push_back(
       {{"metadata", {{"namespace", "npu-system"}, {"name", node}}},
        {"spec",
         {{"nodeName", node},
-         {"containers", {{{"name", "npu-ipc-broker"}}, {{"name", "npu-device-plugin"}}}}}},
+         {"containers",
+          {{{"name", "npu-ipc-broker"}, {"ports", {{{"name", "http"}, {"containerPort", 9500}}}}},
+           {{"name", "npu-device-plugin"}}}}}},
        {"status",
         {{"phase", "Running"},
          {"containerStatuses",
-          {{{"name", "npu-ipc-broker"}, {"state", {{"running", nlohmann::json::object()}}}}}}}}});
+          {{{"name", "npu-ipc-broker"},
+            {"ready", ready},
+            {"state", {{"running", nlohmann::json::object()}}}}}}}}});
   Write("pods.json", pods_.dump());
 }
 

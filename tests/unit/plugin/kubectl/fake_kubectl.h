@@ -24,7 +24,7 @@ class FakeKubectlTest : public testing::Test {
   ~FakeKubectlTest() override;
 
   // The cluster has a node with a broker on it, whose pod is called as the node is.
-  void AddNode(const std::string& node);
+  void AddNode(const std::string& node, bool ready = true);
   // What brokers answer to a topic ("doctor"); @NODE@ stands for the node's name.
   void Answer(const std::string& topic, const std::string& document);
   // What one broker does instead: lines of sh.

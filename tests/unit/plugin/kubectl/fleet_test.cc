@@ -65,5 +65,26 @@ TEST(Documents, AreOfTheVersionThatIsRead) {
   EXPECT_EQ(ReadDocument(failed).status().message(), "error: unable to upgrade connection");
 }
 
+TEST(ReadDaemonPods, ReadsWhetherTheBrokerIsReadyAndWhereItSaysSo) {
+  const auto read = [](const nlohmann::json& status) {
+    return ReadDaemonPods({{"items",
+                            {{{"spec",
+                               {{"nodeName", "a"},
+                                {"containers",
+                                 {{{"name", "npu-ipc-broker"},
+                                   {"ports", {{{"name", "http"}, {"containerPort", 9600}}}}}}}}},
+                              {"status", {{"containerStatuses", {status}}}}}}}})
+        .at(0);
+  };
+  nlohmann::json status = {{"name", "npu-ipc-broker"},
+                           {"state", {{"running", nlohmann::json::object()}}},
+                           {"ready", true}};
+  EXPECT_TRUE(read(status).ready);
+  EXPECT_EQ(read(status).http_port, 9600);
+  status["ready"] = false;
+  EXPECT_FALSE(read(status).ready);
+  EXPECT_EQ(read(status).problem, "") << "it answers all the same";
+}
+
 }  // namespace
 }  // namespace npu_ipc::kubectl
