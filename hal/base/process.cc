@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "hal/base/posix_error.h"
+#include "hal/base/read.h"
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
@@ -91,19 +92,12 @@ Status OpenByPid(PeerProcess& peer) {
 Result<std::string> ReadFile(const std::string& path, size_t limit) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return PosixError(errno, "open " + path);
-  std::string text;
-  char buffer[4096];
-  for (;;) {
-    const ssize_t got = ::read(fd.get(), buffer, sizeof(buffer));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return PosixError(errno, "read " + path);
-    if (got == 0) return text;
-    text.append(buffer, static_cast<size_t>(got));
-    if (text.size() > limit) {
-      return Status(StatusCode::kResourceExhausted,
-                    path + " is larger than " + std::to_string(limit) + " bytes");
-    }
+  Result<std::string> text = ReadUpTo(fd.get(), limit + 1, "read " + path);
+  if (text.ok() && text->size() > limit) {
+    return Status(StatusCode::kResourceExhausted,
+                  path + " is larger than " + std::to_string(limit) + " bytes");
   }
+  return text;
 }
 
 Result<uint64_t> ProcessStartTime(pid_t pid) {

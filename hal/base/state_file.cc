@@ -12,6 +12,7 @@
 #include "hal/base/atomic_file.h"
 #include "hal/base/fd.h"
 #include "hal/base/posix_error.h"
+#include "hal/base/read.h"
 
 namespace npu_ipc {
 namespace {
@@ -39,21 +40,46 @@ Status NotOursAlone(const std::string& path, const struct stat& found, mode_t re
   return {StatusCode::kPermissionDenied, path + " is open to other users: its mode is " + mode};
 }
 
-Result<std::string> ReadAll(int file, const std::string& path, size_t bytes) {
-  std::string text(bytes, '\0');
-  size_t have = 0;
-  while (have < bytes) {
-    const ssize_t got = ::read(file, text.data() + have, bytes - have);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return PosixError(errno, "read " + path);
-    if (got == 0) break;
-    have += static_cast<size_t>(got);
+// The size of a file that is this user's alone.
+Result<size_t> SizeOfOurs(int file, const std::string& path) {
+  struct stat found = {};
+  if (::fstat(file, &found) != 0) return PosixError(errno, "look at " + path);
+  if (!S_ISREG(found.st_mode)) {
+    return Status(StatusCode::kPermissionDenied, path + " is not a file");
   }
-  text.resize(have);
-  return text;
+  if (Status ours = NotOursAlone(path, found, kOthersRead); !ours.ok()) return ours;
+  return static_cast<size_t>(found.st_size);
+}
+
+Status PrepareDirectory(const std::string& directory) {
+  std::error_code error;
+  std::filesystem::create_directories(std::filesystem::path(directory).parent_path(), error);
+  if (error) return PosixError(error.value(), "make the directories above " + directory);
+  if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
+    return PosixError(errno, "make directory " + directory);
+  }
+  const UniqueFd opened(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!opened) return PosixError(errno, "open directory " + directory);
+  struct stat found = {};
+  if (::fstat(opened.get(), &found) != 0) return PosixError(errno, "look at " + directory);
+  if (Status ours = NotOursAlone(directory, found, 0); !ours.ok()) return ours;
+  if ((found.st_mode & kOthersRead) != 0 && ::fchmod(opened.get(), 0700) != 0) {
+    return PosixError(errno, "chmod " + directory);
+  }
+  return Status::Ok();
 }
 
 }  // namespace
+
+Result<UniqueFd> OpenStateFile(const std::string& path) {
+  const Status prepared = PrepareDirectory(std::filesystem::path(path).parent_path());
+  if (!prepared.ok()) return prepared;
+  UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+  if (!file) return PosixError(errno, "open " + path);
+  const Result<size_t> size = SizeOfOurs(file.get(), path);
+  if (!size.ok()) return size.status();
+  return file;
+}
 
 StateFile::StateFile(std::string path, std::string kind, uint32_t version, size_t max_bytes)
     : path_(std::move(path)),
@@ -82,18 +108,14 @@ Result<std::string> StateFile::Read() const {
   if (Status checked = CheckDirectory(); !checked.ok()) return checked;
   const UniqueFd file(::open(path_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!file) return PosixError(errno, "open " + path_);
-  struct stat found = {};
-  if (::fstat(file.get(), &found) != 0) return PosixError(errno, "look at " + path_);
-  if (!S_ISREG(found.st_mode)) {
-    return Status(StatusCode::kPermissionDenied, path_ + " is not a file");
-  }
-  if (Status ours = NotOursAlone(path_, found, kOthersRead); !ours.ok()) return ours;
-  const auto bytes = static_cast<size_t>(found.st_size);
+  const Result<size_t> size = SizeOfOurs(file.get(), path_);
+  if (!size.ok()) return size.status();
+  const size_t bytes = *size;
   if (bytes > max_bytes_ + kMaxHeaderBytes) {
     return Status(StatusCode::kInvalidArgument,
                   path_ + " is larger than " + std::to_string(max_bytes_) + " bytes");
   }
-  Result<std::string> text = ReadAll(file.get(), path_, bytes);
+  Result<std::string> text = ReadUpTo(file.get(), bytes, "read " + path_);
   if (!text.ok()) return text.status();
   const size_t header_end = text->find('\n') + 1;  // 0: there is none
   std::string content = text->substr(header_end);
@@ -104,31 +126,12 @@ Result<std::string> StateFile::Read() const {
   return content;
 }
 
-Status StateFile::PrepareDirectory() const {
-  std::error_code error;
-  std::filesystem::create_directories(std::filesystem::path(directory_).parent_path(), error);
-  if (error) return PosixError(error.value(), "make the directories above " + directory_);
-  if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) {
-    return PosixError(errno, "make directory " + directory_);
-  }
-  const UniqueFd opened(
-      ::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!opened) return PosixError(errno, "open directory " + directory_);
-  struct stat found = {};
-  if (::fstat(opened.get(), &found) != 0) return PosixError(errno, "look at " + directory_);
-  if (Status ours = NotOursAlone(directory_, found, 0); !ours.ok()) return ours;
-  if ((found.st_mode & kOthersRead) != 0 && ::fchmod(opened.get(), 0700) != 0) {
-    return PosixError(errno, "chmod " + directory_);
-  }
-  return Status::Ok();
-}
-
 Status StateFile::Write(std::string_view content) const {
   if (content.size() > max_bytes_) {
     return {StatusCode::kInvalidArgument, "what " + path_ + " is to hold is larger than " +
                                               std::to_string(max_bytes_) + " bytes"};
   }
-  if (Status prepared = PrepareDirectory(); !prepared.ok()) return prepared;
+  if (Status prepared = PrepareDirectory(directory_); !prepared.ok()) return prepared;
   // Always the same name: a process that is killed here leaves one file behind, not many.
   const std::string incoming = path_ + ".new";
   ::unlink(incoming.c_str());

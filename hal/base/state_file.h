@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "hal/base/fd.h"
 #include "hal/base/result.h"
 
 namespace npu_ipc {
@@ -36,7 +37,6 @@ class StateFile {
  private:
   std::string Header(std::string_view content) const;
   Status CheckDirectory() const;
-  Status PrepareDirectory() const;
 
   std::string path_;
   std::string directory_;
@@ -44,5 +44,9 @@ class StateFile {
   uint32_t version_;
   size_t max_bytes_;
 };
+
+// For what is written in place: opens `path` to read and write, and makes it and its directory where
+// they are missing. Errors as of StateFile.
+Result<UniqueFd> OpenStateFile(const std::string& path);
 
 }  // namespace npu_ipc

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -10,6 +9,7 @@
 
 #include "hal/base/fd.h"
 #include "hal/base/posix_error.h"
+#include "hal/base/read.h"
 
 namespace npu_ipc::driver_records {
 namespace {
@@ -26,22 +26,6 @@ bool IsKey(std::string_view key) {
   return key.size() == kKeyDigits && std::all_of(key.begin(), key.end(), [](char c) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
          });
-}
-
-// The first `limit` bytes of a file of a size that only reading tells.
-Result<std::string> ReadUpTo(int fd, size_t limit, const std::string& directory) {
-  std::string text;
-  size_t size = 0;
-  while (size < limit) {
-    text.resize(std::min(limit, std::max<size_t>(kHeadBytes, size * 2)));
-    const ssize_t got = ::read(fd, text.data() + size, text.size() - size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return PosixError(errno, "read a record of the driver's in " + directory);
-    if (got == 0) break;
-    size += static_cast<size_t>(got);
-  }
-  text.resize(size);
-  return text;
 }
 
 std::string Pid(pid_t pid) { return "process " + std::to_string(pid); }
@@ -96,7 +80,8 @@ Result<IpcMemoryRecord> DriverRecords::ReadFirst(std::string_view key, size_t li
     return Status(StatusCode::kUnavailable,
                   PosixError(errno, "open a record of the driver's in " + directory_).message());
   }
-  const Result<std::string> text = ReadUpTo(fd.get(), limit, directory_);
+  const Result<std::string> text =
+      ReadUpTo(fd.get(), limit, "read a record of the driver's in " + directory_);
   if (!text.ok()) return Status(StatusCode::kUnavailable, text.status().message());
   // The node may have gone after it was opened: the driver then shows nothing.
   if (text->empty()) return unknown;
