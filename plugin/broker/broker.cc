@@ -106,6 +106,7 @@ Status Broker::Open() {
       FindCluster(settings_.cluster_enabled, settings_.cluster_kubeconfig);
   if (!cluster.ok()) return cluster.status().WithContext("cluster");
   if (Status opened = OpenPods(*cluster); !opened.ok()) return opened;
+  KeepNames();
 
   Result<EventLoop::WatchId> watch =
       loop_->Watch(listener_->fd(), EPOLLIN, [this](uint32_t) { AcceptAll(); });
@@ -118,6 +119,24 @@ Status Broker::Open() {
   if (Status served = ServeHttp(); !served.ok()) return served.WithContext("http.listenAddress");
   spdlog::info("serving: socket={} version={}", settings_.socket_path, NPU_IPC_VERSION);
   return Status::Ok();
+}
+
+// What is in the way of it costs no more than the names of exporters that come back late.
+void Broker::KeepNames() {
+  if (settings_.state_directory == "off") return;
+  const auto open = [this]() -> Result<std::unique_ptr<NameFile>> {
+    const Result<std::string> boot_id = BootId();
+    if (!boot_id.ok()) return boot_id.status();
+    return NameFile::Open(settings_.state_directory + "/names", *boot_id);
+  };
+  Result<std::unique_ptr<NameFile>> file = open();
+  if (!file.ok()) {
+    spdlog::error("names are not kept over a restart: {}", file.status().message());
+    return;
+  }
+  name_file_ = std::move(file).value();
+  shares_.KeepNames(*name_file_);
+  ArmDeadline();
 }
 
 Status Broker::OpenPods(const std::optional<cluster::ClusterConfig>& cluster) {

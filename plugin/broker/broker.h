@@ -47,6 +47,7 @@ class Broker final : private ShareContext, private SessionHost {
   Status Open();
   void WatchDevices();
   Status ServeHttp();
+  void KeepNames();
   Status OpenPods(const std::optional<cluster::ClusterConfig>& cluster);
   void StartReporting(const std::optional<cluster::ClusterConfig>& cluster);
   void OfferShareResource();
@@ -102,6 +103,7 @@ class Broker final : private ShareContext, private SessionHost {
   Metrics metrics_;
   http::Readiness readiness_;
   std::unique_ptr<EventLoop> loop_;
+  std::unique_ptr<NameFile> name_file_;  // null where names are not kept
   ShareRegistry shares_;
   Lanes lanes_;
   QueueLimits queue_limits_;

@@ -136,8 +136,9 @@ void AddOptions(config::Options& options, Settings* settings) {
               &settings->cluster_kubeconfig);
   options.Add(
       "state.directory",
-      "where the pods of the API server are kept over a restart of the broker, for it alone "
-      "to read; never below a directory that containers see; 'off': nowhere",
+      "where the pods of the API server, and who has which region name, are kept over a restart of "
+      "the broker, for it alone to read; never below a directory that containers see; 'off': "
+      "nowhere",
       &settings->state_directory);
   options.AddNodeName(&settings->node_name);
   options.Add("kubelet.devicePluginDirectory",

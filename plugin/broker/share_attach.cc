@@ -55,7 +55,9 @@ void ShareRegistry::Attach(ClientId id, const GroupKey& group, const wire::Attac
   if (request.wait_milliseconds != UINT32_MAX) {  // that one waits without end
     attach.wait_ends = clock_.Now() + std::chrono::milliseconds(request.wait_milliseconds);
     if (attach.published && !hold_new_ && !names_.contains(name)) {
-      attach.wait_ends = std::min(*attach.wait_ends, started_ + limits_.reclaim_window);
+      const bool kept = NameKeptFor(name) != nullptr;
+      attach.wait_ends =
+          std::min(*attach.wait_ends, kept ? names_kept_until_ : started_ + limits_.reclaim_window);
     }
     attach.wait_deadline =
         deadlines_.Add(*attach.wait_ends, [this, attach_id = attach.id] { WaitEnded(attach_id); });
@@ -190,6 +192,12 @@ void ShareRegistry::WaitEnded(AttachId attach_id) {
                               : renewing          ? ", is renewing its key, and has not done so"
                                                   : ", did not whitelist this process") +
                              within});
+  }
+  if (const ProcessKey* const exporter = NameKeptFor(attach.name)) {
+    return RefuseAttach(
+        attach_id, {Status::kTimedOut,
+                    "the exporter of " + region + " (host pid " + std::to_string(exporter->pid) +
+                        ") has not come back since the broker was restarted" + within});
   }
   if (attach.exporter_went) {
     return RefuseAttach(attach_id, {Status::kExporterGone,

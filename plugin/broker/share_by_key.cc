@@ -35,7 +35,8 @@ std::optional<Refusal> ShareRegistry::CheckKeyName(const wire::Publish& request)
 
 // Whether nobody has published it, and nobody who comes back after a restart is going to.
 bool ShareRegistry::IsAbsent(const RegionName& name) const {
-  return !hold_new_ && !names_.contains(name) && clock_.Now() >= started_ + limits_.reclaim_window;
+  return !hold_new_ && !names_.contains(name) && NameKeptFor(name) == nullptr &&
+         clock_.Now() >= started_ + limits_.reclaim_window;
 }
 
 // Nothing is denied, and nobody is to hear of it: a key that nobody here has published is one that

@@ -111,12 +111,10 @@ void ShareRegistry::AnswerReclaim(ClientId id, const Region& region,
 // it may not be shared any more.
 void ShareRegistry::NameOrClose(Region& region, bool withdrawn) {
   const auto refusal = context_.CheckRight(region.exporter, region.name.group, ShareRight::kExport);
-  const bool taken =
-      names_.contains(region.name) || generations_.GivenSince(region.name, region.generation);
-  if (!refusal && !taken && !withdrawn) {
-    names_.emplace(region.name, region.id);
-    return;
-  }
+  const bool taken = names_.contains(region.name) ||
+                     generations_.GivenSince(region.name, region.generation) ||
+                     NameKeptFrom(region.exporter, region.name) != nullptr;
+  if (!refusal && !taken && !withdrawn) return GiveName(region);
   region.withdrawing = true;
   if (refusal) {
     spdlog::warn("region may not be shared any more: region={} name={} reason={}", region.id,
@@ -159,6 +157,7 @@ void ShareRegistry::TakeOver(Region& region, ClientId id) {
   Client& client = Known(id);
   client.regions.insert(region.id);
   region.exporter = id;
+  if (!region.withdrawing) RecordName(region);
   for (const GrantId grant : region.grants) grants_.at(grant).exporter = id;
   ForgetUnlessClaiming(before);
   for (const AttachId attach : admitting) TryAttach(attach);
@@ -397,6 +396,7 @@ void ShareRegistry::ReclaimDone(ClientId id) {
   client.reclaimed = clock_.Now();
   client.left_behind.reset();
   ReleasePeersHeld(id, false);
+  CameBack(id);
   if (!client.peers_held.empty()) {
     client.peers_held_deadline =
         deadlines_.Add(clock_.Now() + limits_.disconnect_grace, [this, id] {

@@ -190,7 +190,7 @@ void ShareRegistry::Publish(ClientId id, const GroupKey& group, const wire::Publ
   }
   Region& region = AddRegion(id, name, request);
   region.generation = generations_.Next(name);
-  names_.emplace(name, region.id);
+  GiveName(region);
 
   auto answer = NewMessage<wire::Published>(MessageType::kPublished, request.header.request_id);
   answer.region_id = region.id;
@@ -279,6 +279,15 @@ std::optional<Refusal> ShareRegistry::CheckPublish(ClientId id, const RegionName
                        " is published already, by pod " + exporter.PodFullName() + " (host pid " +
                        std::to_string(exporter.process.pid) +
                        "); use another name, or wait until that process withdraws it or ends"};
+  }
+  if (const ProcessKey* const exporter = NameKeptFrom(id, name)) {
+    return Refusal{Status::kNameTaken,
+                   "region '" + name.name + "' of group " + name.group.Text() +
+                       " is kept for the process that published it before the broker was restarted "
+                       "(host pid " +
+                       std::to_string(exporter->pid) +
+                       "), which has not come back yet; use another name, or try again when it has "
+                       "ended or client.disconnectGrace is over"};
   }
   return CheckExport(Known(id), request);
 }
@@ -407,7 +416,7 @@ void ShareRegistry::CloseRegion(Region& region, WithdrawReason reason,
                                 uint32_t drain_milliseconds) {
   if (!region.withdrawing) {
     region.withdrawing = true;
-    names_.erase(region.name);
+    FreeName(region);
     spdlog::info("region closed: region={} name={} reason={} grants={}", region.id,
                  region.name.Text(), ReasonName(reason), region.grants.size());
     const std::vector<AttachId> admitting(region.admitting.begin(), region.admitting.end());

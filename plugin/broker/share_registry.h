@@ -20,6 +20,7 @@
 #include "plugin/broker/generations.h"
 #include "plugin/broker/messages.h"
 #include "plugin/broker/metrics.h"
+#include "plugin/broker/name_file.h"
 #include "plugin/broker/peer_access.h"
 #include "plugin/broker/region_names.h"
 #include "plugin/broker/share_types.h"
@@ -162,6 +163,11 @@ class ShareRegistry {
   // of pods are known from before a restart only.
   void HoldNew(bool hold);
 
+  // Writes down who has which name from here on, and keeps what an earlier broker wrote: until its
+  // exporter has come back or ended, for ShareLimits::disconnect_grace at most. `file` must outlive
+  // the registry. Before the first client.
+  void KeepNames(NameFile& file);
+
   ClientId AddClient(ClientInfo info);
   // Its socket has closed while its process lives. Followed by ShareContext::Forget(), at once
   // where it claims nothing.
@@ -290,7 +296,8 @@ class ShareRegistry {
     uint64_t allocation_bytes;
     uint64_t view_offset;
     uint64_t view_bytes;
-    TimePoint since;           // published, or claimed from an earlier broker
+    TimePoint since;  // published, or claimed from an earlier broker
+    NameFile::Slot name_slot = NameFile::kNoSlot;
     bool withdrawing = false;  // holds no name any more
     bool given_up = false;     // by its program: which closes the key once nobody holds it
     std::optional<wire::WithdrawReason> told;  // what its importers were told last
@@ -343,6 +350,13 @@ class ShareRegistry {
     std::unique_ptr<Claim> claim;  // while its exporter has not come back
   };
 
+  // A process that an earlier broker knew, and that has not told yet what it holds.
+  struct AwayExporter {
+    std::set<ClientId> clients;  // its connections then
+    size_t came_back = 0;        // of those
+    std::vector<RegionName> names;
+  };
+
   Client& Known(ClientId client) { return clients_.at(client); }
   static bool AtLimit(const Count& count, size_t own, size_t of_pod) {
     return count >= own || count.of_pod() >= of_pod;
@@ -388,6 +402,17 @@ class ShareRegistry {
   void EraseIfDrained(RegionId region);
   void WithdrawAll(ClientId client);
   std::string Holders(const Region& region);
+
+  // share_names.cc
+  void GiveName(Region& region);
+  void RecordName(Region& region);
+  void FreeName(Region& region);
+  const ProcessKey* NameKeptFor(const RegionName& name) const;
+  const ProcessKey* NameKeptFrom(ClientId client, const RegionName& name) const;
+  void CameBack(ClientId client);
+  void FreeNamesOf(const ProcessKey& exporter);
+  void CheckAwaySoon();
+  void CheckAway();
 
   // share_by_key.cc
   std::optional<Refusal> CheckKeyName(const wire::Publish& request);
@@ -547,6 +572,10 @@ class ShareRegistry {
   std::unordered_map<std::string, std::set<RegionId>> guest_regions_;  // by the group's namespace
   std::unordered_map<RegionId, Region> regions_;
   RegionNames names_;  // the live ones
+  NameFile* name_file_ = nullptr;
+  std::unordered_map<ProcessKey, AwayExporter, ProcessKeyHash> away_;  // as the kernel says them
+  std::unordered_map<RegionName, NameFile::Entry, RegionNameHash> names_of_away_;
+  TimePoint names_kept_until_;
   Subscriptions subscriptions_;
   std::deque<ClientId> to_tell_;          // in turn
   std::unordered_set<ClientId> telling_;  // the same

@@ -155,7 +155,35 @@ TEST_F(BrokerRestart, AWithdrawWaitsForImportersThatAreLate) {
               IsRefused("NPU_IPC_STILL_HELD", HasSubstr("team-a/importer")));
 }
 
-TEST_F(BrokerRestart, ANameThatIsTakenMeanwhileIsLostAndItsImportersKeepWhatTheyHave) {
+TEST_F(BrokerRestart, ANameIsKeptForAnExporterThatIsLate) {
+  RemoteParty exporter = StartMember("exporter", "weights:exporter", 0);
+  const uint64_t generation = Publish(exporter, "shard", 100);
+  exporter.Pause();
+  EndBroker(SIGKILL, 128 + SIGKILL);
+  StartBrokerAgain();
+  RemoteParty other = StartMember("other", "weights:exporter", 2);
+  EXPECT_THAT(other.Do("malloc shard 4194304"), IsOk());
+  EXPECT_THAT(other.Do("publish shard"),
+              IsRefused("NPU_IPC_NAME_TAKEN", HasSubstr("before the broker was restarted")));
+  RemoteParty importer = StartMember("importer", "weights:importer", 1);
+  EXPECT_THAT(importer.Do("attach shard 1"),
+              IsRefused("NPU_IPC_TIMED_OUT", HasSubstr("has not come back")));
+  importer.Tell("attach shard 30000");
+  EXPECT_TRUE(MetricBecomes("npu_ipc_broker_waiting_attaches", 1));
+  exporter.Resume();
+  EXPECT_EQ(GenerationOf(importer.Hear()), generation);
+  EXPECT_THAT(importer.Do("read shard"), IsPattern(100));
+  exporter.Kill();
+  EXPECT_TRUE(MetricBecomes("npu_ipc_broker_regions", 0));
+  EXPECT_GT(GenerationOf(other.Do("publish shard")), generation);
+}
+
+class BrokerRestartWithoutState : public BrokerRestart {
+ protected:
+  std::vector<std::string> BrokerFlags() const override { return {"--state-directory", "off"}; }
+};
+
+TEST_F(BrokerRestartWithoutState, ANameThatIsTakenMeanwhileIsLostAndItsImportersKeepWhatTheyHave) {
   RemoteParty exporter = StartMember("exporter", "weights:exporter", 0);
   RemoteParty importer = StartMember("importer", "weights:importer", 1);
   const uint64_t generation = Publish(exporter, "shard", 100);
