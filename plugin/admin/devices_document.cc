@@ -125,6 +125,9 @@ Json EventsDocument(const NodeSnapshot& node) {
                      {"lastSeen", FormatTime(event.last_seen)},
                      {"ageSeconds", Seconds(node.time - event.last_seen)},
                      {"count", event.count}});
+    if (!event.pod_name.empty()) continue;
+    items.back()["pid"] = event.pid;
+    items.back()["podUid"] = event.pod_uid;
   }
   return document;
 }

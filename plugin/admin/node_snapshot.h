@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <chrono>
 #include <memory>
@@ -31,6 +32,9 @@ struct Event {
   WallTime first_seen;
   WallTime last_seen;
   uint64_t count = 1;
+  // Where the pod is not known, the names of it are empty, and this is the last process.
+  pid_t pid = 0;        // in the host's PID namespace; 0: not known either
+  std::string pod_uid;  // as its cgroup has it; empty: it is in no pod
 };
 
 // A resource of the broker's own that the kubelet offers to containers.

@@ -492,6 +492,10 @@ void Broker::OnRefused(const pods::Pod& pod, const Refusal& refusal) {
   if (reporter_) reporter_->OnRefused(pod, refusal);
 }
 
+void Broker::OnUnknownRefused(pid_t pid, const std::string& pod_uid, const Refusal& refusal) {
+  diagnostics_.OnUnknownRefused(pid, pod_uid, refusal);
+}
+
 void Broker::OnRevoked(const pods::Pod& pod, const Refusal& reason) {
   diagnostics_.OnRevoked(pod, reason);
   if (reporter_) reporter_->OnRevoked(pod, reason);

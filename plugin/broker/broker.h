@@ -94,6 +94,7 @@ class Broker final : private ShareContext, private SessionHost {
   void WaitForPod(SessionId session, const std::string& pod_uid, bool waiting) override;
   void OnEnded(SessionId session) override;
   void OnRefused(const pods::Pod& pod, const Refusal& refusal) override;
+  void OnUnknownRefused(pid_t pid, const std::string& pod_uid, const Refusal& refusal) override;
   void OnRevoked(const pods::Pod& pod, const Refusal& reason) override;
   void OnInvisiblePeer() override;
 

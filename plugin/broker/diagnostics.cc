@@ -62,6 +62,10 @@ void Diagnostics::OnRefused(const pods::Pod& pod, const Refusal& refusal) {
   events_.Add(admin::Event::Type::kRefused, pod, refusal, std::chrono::system_clock::now());
 }
 
+void Diagnostics::OnUnknownRefused(pid_t pid, const std::string& pod_uid, const Refusal& refusal) {
+  events_.AddUnknown(pid, pod_uid, refusal, std::chrono::system_clock::now());
+}
+
 void Diagnostics::OnRevoked(const pods::Pod& pod, const Refusal& reason) {
   events_.Add(admin::Event::Type::kRevoked, pod, reason, std::chrono::system_clock::now());
 }

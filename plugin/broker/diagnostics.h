@@ -45,6 +45,7 @@ class Diagnostics {
 
   void OnPodsChanged(const std::vector<std::string>& changed_uids);
   void OnRefused(const pods::Pod& pod, const Refusal& refusal);
+  void OnUnknownRefused(pid_t pid, const std::string& pod_uid, const Refusal& refusal);
   void OnRevoked(const pods::Pod& pod, const Refusal& reason);
 
  private:

@@ -18,6 +18,18 @@ void RecentEvents::Add(admin::Event::Type type, const pods::Pod& pod, const Refu
   event.type = type;
   event.pod_namespace = pod.pod_namespace;
   event.pod_name = pod.name;
+  Add(std::move(event), refusal, now);
+}
+
+void RecentEvents::AddUnknown(pid_t pid, const std::string& pod_uid, const Refusal& refusal,
+                              admin::WallTime now) {
+  admin::Event event;
+  event.pid = pid;
+  event.pod_uid = pod_uid;
+  Add(std::move(event), refusal, now);
+}
+
+void RecentEvents::Add(admin::Event event, const Refusal& refusal, admin::WallTime now) {
   event.reason = std::string(StatusName(refusal.status));
   event.message = refusal.reason;
   event.first_seen = event.last_seen = now;
@@ -26,7 +38,8 @@ void RecentEvents::Add(admin::Event::Type type, const pods::Pod& pod, const Refu
                             events_.rbegin() + std::min<ptrdiff_t>(kLookBack, std::ssize(events_)));
   const auto same = std::find_if(events_.rbegin(), end, [&](const admin::Event& known) {
     return known.type == event.type && known.pod_namespace == event.pod_namespace &&
-           known.pod_name == event.pod_name && known.reason == event.reason;
+           known.pod_name == event.pod_name && known.pod_uid == event.pod_uid &&
+           known.reason == event.reason;
   });
   if (same != end) {
     event.first_seen = same->first_seen;

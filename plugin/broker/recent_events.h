@@ -2,8 +2,10 @@
 #pragma once
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include <deque>
+#include <string>
 #include <vector>
 
 #include "plugin/admin/node_snapshot.h"
@@ -21,10 +23,17 @@ class RecentEvents {
   void Add(admin::Event::Type type, const pods::Pod& pod, const Refusal& refusal,
            admin::WallTime now);
 
+  // A refusal of a process of no pod that is known: all of one `pod_uid` (or of none) are as those
+  // of one pod.
+  void AddUnknown(pid_t pid, const std::string& pod_uid, const Refusal& refusal,
+                  admin::WallTime now);
+
   // Oldest first.
   std::vector<admin::Event> All() const { return {events_.begin(), events_.end()}; }
 
  private:
+  void Add(admin::Event event, const Refusal& refusal, admin::WallTime now);
+
   const size_t capacity_;
   std::deque<admin::Event> events_;
 };

@@ -330,7 +330,8 @@ void Session::Refuse(uint64_t request_id, const Refusal& refusal) {
 
 void Session::OnRefused(const Refusal& refusal) {
   const auto pod = member_ ? member_->pod() : nullptr;
-  if (pod != nullptr) host_.OnRefused(*pod, refusal);
+  if (pod != nullptr) return host_.OnRefused(*pod, refusal);
+  host_.OnUnknownRefused(pid(), container_ ? container_->pod_uid : "", refusal);
 }
 
 void Session::OnRevoked(const Refusal& reason) {

@@ -47,6 +47,8 @@ class SessionHost {
   virtual void OnEnded(SessionId session) = 0;
   // A process of the pod was refused something.
   virtual void OnRefused(const pods::Pod& pod, const Refusal& refusal) = 0;
+  // A process was whose pod is not known: in no pod, where `pod_uid` is empty.
+  virtual void OnUnknownRefused(pid_t pid, const std::string& pod_uid, const Refusal& refusal) = 0;
   // A right that a process of the pod used was taken back.
   virtual void OnRevoked(const pods::Pod& pod, const Refusal& reason) = 0;
   // The kernel shows no pid for a peer: the broker is not in the host's PID namespace.

@@ -342,6 +342,12 @@ Table TopTable(const Json& items) {
 
 // events
 
+// Of a pod that is not known, the last process.
+std::string EventSubject(const Json& event) {
+  const std::string pod = PodName(event);
+  return pod.empty() ? "<unknown>(pid " + Integer(event, "pid") + ")" : pod;
+}
+
 Table EventsTable(const Json& items) {
   Table table{{{"LAST SEEN", false, true},
                {"NODE"},
@@ -354,7 +360,7 @@ Table EventsTable(const Json& items) {
               {}};
   for (const Json& item : items) {
     table.rows.push_back({Age(item), Text(item, "node"), Text(item, "type"), Text(item, "reason"),
-                          PodName(item), Integer(item, "count"), Text(item, "message"),
+                          EventSubject(item), Integer(item, "count"), Text(item, "message"),
                           Text(item, "firstSeen")});
   }
   return table;

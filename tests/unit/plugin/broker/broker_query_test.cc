@@ -135,6 +135,26 @@ TEST_F(BrokerQueryTest, ListsMoreThanAPage) {
   EXPECT_EQ(shares["items"][kRegions - 1]["region"], "shard-2099");
 }
 
+TEST_F(BrokerQueryTest, RemembersWhoWasRefusedBeforeItsPodWasKnown) {
+  StartBroker({"--pods-wait-timeout=0s"});
+  ClientProcess outside;
+  const auto stranger = AddProcess(PodRecord{"team", "stranger", RandomUid(), {}});
+  for (ClientProcess* const process : {&outside, &*stranger}) {
+    ASSERT_TRUE(process->Connect(socket_));
+    Send(*process, Hello());
+    ReceiveRefused(*process);
+  }
+  const json events = Document({"events"})["items"];
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(events[0]["reason"], "not_in_pod");
+  EXPECT_EQ(events[0]["pid"], outside.pid());
+  EXPECT_EQ(events[0]["podUid"], "");
+  EXPECT_THAT(events[0]["message"], HasSubstr("process " + std::to_string(outside.pid())));
+  EXPECT_EQ(events[1]["reason"], "unknown_pod");
+  EXPECT_EQ(events[1]["pid"], stranger->pid());
+  EXPECT_NE(events[1]["podUid"], "");
+}
+
 TEST_F(BrokerQueryTest, RemembersWhoWasRefusedAndSaysWhereAPodIsStuck) {
   StartBroker({"--node-name=node-a"});
   const auto importer = AddClient(AddPod("importer", "weights:importer"));
@@ -144,6 +164,7 @@ TEST_F(BrokerQueryTest, RemembersWhoWasRefusedAndSaysWhereAPodIsStuck) {
   ASSERT_EQ(events["items"].size(), 1U);
   EXPECT_EQ(events["items"][0]["pod"], "importer");
   EXPECT_EQ(events["items"][0]["reason"], "role_denied");
+  EXPECT_FALSE(events["items"][0].contains("pid"));
 
   const json diagnosis = Document({"doctor", "team/importer"});
   EXPECT_EQ(diagnosis["groups"], json::array({"team/weights"}));

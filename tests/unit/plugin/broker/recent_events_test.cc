@@ -47,5 +47,22 @@ TEST_F(RecentEventsTest, AnotherReasonIsAnotherEvent) {
   EXPECT_EQ(events_.All().size(), 2U);
 }
 
+TEST_F(RecentEventsTest, ProcessesOfNoKnownPodAreAsOnePod) {
+  Refuse("a", wire::Status::kNotInGroup);
+  for (pid_t pid = 1; pid <= 100; ++pid) {
+    events_.AddUnknown(pid, "", {wire::Status::kNotInPod, "in no pod"}, now_);
+    events_.AddUnknown(pid, "uid", {wire::Status::kUnknownPod, "not known"}, now_);
+  }
+  const std::vector<Event> events = events_.All();
+  ASSERT_EQ(events.size(), 3U);
+  EXPECT_EQ(events[0].pod_name, "a");
+  EXPECT_EQ(events[1].pod_name, "");
+  EXPECT_EQ(events[1].reason, "not_in_pod");
+  EXPECT_EQ(events[1].pid, 100);
+  EXPECT_EQ(events[1].count, 100U);
+  EXPECT_EQ(events[2].pod_uid, "uid");
+  EXPECT_EQ(events[2].message, "not known");
+}
+
 }  // namespace
 }  // namespace npu_ipc::broker

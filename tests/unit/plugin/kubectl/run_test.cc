@@ -147,7 +147,10 @@ TEST_F(NpuRun, EventsAndVersionsAreTables) {
   AddNode("node-a");
   Answer("events", R"({"apiVersion":"diagnostics.npu-ipc.io/v1","node":"@NODE@","items":[
 {"type":"Refused","namespace":"team","pod":"bad","reason":"not_in_group","message":"no","count":3,
-"ageSeconds":61}]})");
+"ageSeconds":61},{"type":"Refused","namespace":"","pod":"","pid":321,"reason":"not_in_pod",
+"message":"no","count":1,"ageSeconds":2}]})");
+  EXPECT_THAT(Npu({"events", "-A"}).output,
+              HasSubstr("Refused   not_in_pod     <unknown>(pid 321)   1       no\n"));
   EXPECT_EQ(Npu({"events"}).output,
             "LAST SEEN   NODE     TYPE      REASON         POD        COUNT   MESSAGE\n"
             "61s         node-a   Refused   not_in_group   team/bad   3       no\n");
