@@ -43,8 +43,7 @@ void BrokerProcessTest::TearDown() {
 }
 
 int BrokerProcessTest::RunBroker(const std::vector<std::string>& flags) {
-  std::vector<std::string> arguments = {NPU_IPC_BROKER_PROGRAM, "--admin-socket=" + admin_socket_,
-                                        "--state-directory=" + directory_.Path("state")};
+  std::vector<std::string> arguments = {NPU_IPC_BROKER_PROGRAM, "--admin-socket=" + admin_socket_};
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   Result<ChildProcess> run = ChildProcess::Start({.arguments = arguments, .error_file = log_file_});
   EXPECT_TRUE(run.ok());

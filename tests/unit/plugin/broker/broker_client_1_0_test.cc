@@ -1,11 +1,8 @@
-// A rolling upgrade: processes whose library speaks protocol 1.0, as it was released, and this
-// broker.
-#include <signal.h>
+// Processes whose library speaks protocol 1.0, as it was released, and this broker.
 #include <string.h>
 
-#include "gmock/gmock.h"
 #include "tests/fixtures/wire_1_0.h"
-#include "tests/unit/plugin/broker/broker_harness.h"
+#include "tests/unit/plugin/broker/old_client.h"
 
 namespace npu_ipc::broker {
 namespace {
@@ -13,38 +10,14 @@ namespace {
 using wire_1_0::MessageType;
 using wire_1_0::Status;
 
-class OldClientTest : public BrokerProcessTest {
+class Client10Test : public OldClientTest {
  protected:
   void SetUp() override {
-    BrokerProcessTest::SetUp();
-    StartBroker();
-    exporter_pod_ = AddPod("exporter", "weights:exporter");
-    importer_pod_ = AddPod("importer", "weights:importer");
-    exporter_ = AddProcess(exporter_pod_);
-    importer_ = AddProcess(importer_pod_);
+    OldClientTest::SetUp();
     Connect(*exporter_);
     Connect(*importer_);
   }
 
-  template <class M>
-  static M Make(MessageType type, uint64_t request_id) {
-    M message = {};
-    message.header = {1, 0, type, sizeof(M), 0, request_id};
-    return message;
-  }
-  // As a library of 1.0 takes it: by type and size, of major version 1.
-  template <class M>
-  M Take(ClientProcess& client, MessageType type) {
-    M message = {};
-    const std::vector<char> packet = client.Receive();
-    EXPECT_EQ(packet.size(), sizeof(M));
-    if (packet.size() != sizeof(M)) return message;
-    memcpy(&message, packet.data(), sizeof(M));
-    EXPECT_EQ(message.header.version_major, 1);
-    EXPECT_EQ(message.header.type, type);
-    EXPECT_EQ(message.header.bytes, sizeof(M));
-    return message;
-  }
   wire_1_0::Welcome Connect(ClientProcess& client) {
     EXPECT_TRUE(client.Connect(socket_));
     auto hello = Make<wire_1_0::Hello>(MessageType::kHello, 1);
@@ -86,21 +59,9 @@ class OldClientTest : public BrokerProcessTest {
     Send(*exporter_, withdraw);
     return Take<wire_1_0::Withdrawn>(*exporter_, MessageType::kWithdrawn);
   }
-  void RestartBroker() {
-    broker_->Signal(SIGKILL);
-    ASSERT_TRUE(broker_->Wait().ok());
-    EXPECT_TRUE(Closed(*exporter_));
-    EXPECT_TRUE(Closed(*importer_));
-    StartBroker();
-  }
-
-  PodRecord exporter_pod_;
-  PodRecord importer_pod_;
-  std::shared_ptr<ClientProcess> exporter_;
-  std::shared_ptr<ClientProcess> importer_;
 };
 
-TEST_F(OldClientTest, SharesAsEver) {
+TEST_F(Client10Test, SharesAsEver) {
   const auto published = PublishOld("rank-0");
   const auto grant = Share("rank-0");
   EXPECT_EQ(grant.generation, published.generation);
@@ -115,7 +76,7 @@ TEST_F(OldClientTest, SharesAsEver) {
 }
 
 // It reconnects and publishes again by its program's doing: nothing is reclaimed.
-TEST_F(OldClientTest, ComesBackToARestartedBroker) {
+TEST_F(Client10Test, ComesBackToARestartedBroker) {
   const auto before = PublishOld("rank-0");
   RestartBroker();
   Connect(*exporter_);
@@ -125,7 +86,7 @@ TEST_F(OldClientTest, ComesBackToARestartedBroker) {
 }
 
 // The mapping of a process whose library is new, exported by one whose library is old.
-TEST_F(OldClientTest, ProvesTheClaimOfANewImporterByPublishingAgain) {
+TEST_F(Client10Test, ProvesTheClaimOfANewImporterByPublishingAgain) {
   PublishOld("rank-0");
   const auto grant = Share("rank-0");
   RestartBroker();
@@ -156,7 +117,7 @@ TEST_F(OldClientTest, ProvesTheClaimOfANewImporterByPublishingAgain) {
 }
 
 // A pod that allows nothing: the connection ends, as it always did.
-TEST_F(OldClientTest, IsRefusedAndClosed) {
+TEST_F(Client10Test, IsRefusedAndClosed) {
   const auto nobody = AddProcess(AddPod("nobody", ""));
   ASSERT_TRUE(nobody->Connect(socket_));
   Send(*nobody, Make<wire_1_0::Hello>(MessageType::kHello, 1));
