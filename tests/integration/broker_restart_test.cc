@@ -178,18 +178,14 @@ TEST_F(BrokerRestart, ANameIsKeptForAnExporterThatIsLate) {
   EXPECT_GT(GenerationOf(other.Do("publish shard")), generation);
 }
 
-class BrokerRestartWithoutState : public BrokerRestart {
- protected:
-  std::vector<std::string> BrokerFlags() const override { return {"--state-directory", "off"}; }
-};
-
-TEST_F(BrokerRestartWithoutState, ANameThatIsTakenMeanwhileIsLostAndItsImportersKeepWhatTheyHave) {
+TEST_F(BrokerRestart, ANameThatIsTakenMeanwhileIsLostAndItsImportersKeepWhatTheyHave) {
   RemoteParty exporter = StartMember("exporter", "weights:exporter", 0);
   RemoteParty importer = StartMember("importer", "weights:importer", 1);
   const uint64_t generation = Publish(exporter, "shard", 100);
   EXPECT_THAT(importer.Do("attach shard 10000"), IsOk());
   exporter.Pause();
   EndBroker(SIGKILL, 128 + SIGKILL);
+  EXPECT_GT(std::filesystem::remove_all("/run/npu/state"), 0U);  // else the name would be kept
   StartBrokerAgain();
   RemoteParty other = StartMember("other", "weights:exporter", 2);
   EXPECT_GT(Publish(other, "shard", 200), generation);
