@@ -72,17 +72,26 @@ ApiClient::ApiClient(ClusterConfig config) : config_(std::move(config)) { Ignore
 
 ApiClient::~ApiClient() = default;
 
+Result<ClusterConfig> ApiClient::ReadConfig() const {
+  if (!config_.read_again) return config_;
+  Result<ClusterConfig> config = config_.read_again();
+  if (config.ok()) return config;
+  return Status(StatusCode::kUnavailable, config.status().message());
+}
+
 Result<HttpAnswer> ApiClient::SendWithToken(const HttpRequest& request, CallSupervisor::Call& call,
                                             const HttpStream* stream, Secret* sent_token) {
-  if (config_.token.empty()) return SendHttp(config_, request, call, stream, kMaxBodyBytes);
-  Result<Secret> token = config_.token.Read();
+  const Result<ClusterConfig> config = ReadConfig();
+  if (!config.ok()) return config.status();
+  if (config->token.empty()) return SendHttp(*config, request, call, stream, kMaxBodyBytes);
+  Result<Secret> token = config->token.Read();
   if (!token.ok()) {
     return Status(StatusCode::kUnavailable, token.status().WithContext("token").message());
   }
   HttpRequest authorized = request;
   if (const Status added = AddToken(*token, &authorized); !added.ok()) return added;
   *sent_token = std::move(token).value();
-  return SendHttp(config_, authorized, call, stream, kMaxBodyBytes);
+  return SendHttp(*config, authorized, call, stream, kMaxBodyBytes);
 }
 
 Result<HttpAnswer> ApiClient::Exchange(const HttpRequest& request, CallSupervisor::Call& call,
@@ -90,8 +99,10 @@ Result<HttpAnswer> ApiClient::Exchange(const HttpRequest& request, CallSuperviso
   Secret sent_token;
   Result<HttpAnswer> answer = SendWithToken(request, call, stream, &sent_token);
   if (!answer.ok() || answer->status != 401) return answer;
-  // The kubelet may have replaced the token since it was read.
-  const Result<Secret> token_now = config_.token.Read();
+  // The kubelet, or whoever writes the kubeconfig, may have replaced the token since it was read.
+  const Result<ClusterConfig> config = ReadConfig();
+  if (!config.ok()) return answer;
+  const Result<Secret> token_now = config->token.Read();
   if (!token_now.ok() || *token_now == sent_token) return answer;
   return SendWithToken(request, call, stream, &sent_token);
 }

@@ -75,7 +75,8 @@ struct PatchOptions {
 // Safe for concurrent use: each call blocks its caller only, on a connection of its own. Owns one
 // thread, which ends calls at their deadline. Deadlines are by the system's monotonic clock.
 //
-// A call that is answered with 401 is made once more if the token's file has changed meanwhile.
+// Each call reads the credentials and the kubeconfig again: a call that is answered with 401 is made
+// once more if the token is another by then.
 // Nothing else is retried here. Redirects are not followed, and proxies in the environment are not
 // used. No token, key or body of a request is ever in a message.
 class ApiClient {
@@ -112,12 +113,12 @@ class ApiClient {
   // Calls that did not get what they asked for, since the start.
   uint64_t failed_calls() const { return failed_calls_; }
 
-  const ClusterConfig& config() const { return config_; }
-
  private:
   // `filter` is of a list's objects.
   Reply Send(const std::string& operation, const HttpRequest& request, const CallOptions& options,
              const MemberFilter& filter = {});
+  // As it is now. kUnavailable.
+  Result<ClusterConfig> ReadConfig() const;
   // With the token, and once more with a new one.
   Result<HttpAnswer> Exchange(const HttpRequest& request, CallSupervisor::Call& call,
                               const HttpStream* stream);
@@ -126,7 +127,7 @@ class ApiClient {
   Reply ListPages(const ObjectPath& collection, const QueryParameters& parameters,
                   const MemberFilter& left_out, const CallOptions& call, Listing* listing);
 
-  const ClusterConfig config_;
+  const ClusterConfig config_;  // as it was at the start
   CallSupervisor supervisor_;
   std::atomic<uint64_t> failed_calls_ = 0;
 };

@@ -42,6 +42,10 @@ struct ClusterConfig {
   Credential client_key;          // PEM, not encrypted; there exactly when the certificate is
 
   std::string default_namespace;  // of the service account or the context; may be empty
+
+  // What this is now, of a kubeconfig that may have been written anew; safe for concurrent use.
+  // Null: nothing changes but the files above.
+  std::function<Result<ClusterConfig>()> read_again;
 };
 
 // "https://[::1]:6443", without the base path: for messages.

@@ -204,6 +204,7 @@ Result<ClusterConfig> LoadKubeconfig(const std::string& path, const KubeconfigOp
   if (!text.ok()) return text.status().WithContext("kubeconfig");
   const std::string file = "kubeconfig " + path;
   ClusterConfig config;
+  config.read_again = [path, options] { return LoadKubeconfig(path, options); };
   // yaml-cpp reports by throwing, and a node that is not there throws where it is used.
   try {
     const YAML::Node root = YAML::Load(*text);
