@@ -3,20 +3,17 @@
 #include <errno.h>
 #include <grpcpp/grpcpp.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
-#include <chrono>
 #include <filesystem>
 #include <mutex>
 #include <set>
 #include <utility>
 
 #include "hal/base/posix_error.h"
-#include "hal/base/unix_socket.h"
 #include "plugin/device_view/conversion.h"
 #include "plugin/device_view/proto/device_view.grpc.pb.h"
-#include "plugin/grpc/keep_running.h"
 #include "plugin/grpc/state_stream.h"
+#include "plugin/grpc/unix_server.h"
 
 namespace npu_ipc::device_view {
 namespace {
@@ -24,7 +21,6 @@ namespace {
 namespace v1 = npu::ipc::v1;
 
 constexpr mode_t kDirectoryMode = 0700;
-constexpr mode_t kSocketMode = 0600;
 
 class WatchStream;
 
@@ -102,24 +98,16 @@ class DeviceViewServer::Service final : public v1::DeviceView::CallbackService {
  public:
   explicit Service(DeviceStateSource& source)
       : source_(source), hub_(std::make_shared<WatchHub>(source)) {}
-  ~Service() override {
-    source_.SetListener({});
-    if (server_ == nullptr) return;
-    server_->Shutdown(std::chrono::system_clock::now());  // cancels what is open
-    server_->Wait();
-  }
+  ~Service() override { source_.SetListener({}); }
 
-  bool Listen(const std::string& path) {
-    KeepGrpcRunning();
-    grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddListeningPort("unix:" + path, grpc::InsecureServerCredentials(), &port);
-    builder.RegisterService(this);
-    server_ = builder.BuildAndStart();
-    if (server_ == nullptr || port == 0) return false;
+  Status Serve(const std::string& path) {
+    Result<std::unique_ptr<UnixServer>> server = UnixServer::Serve(path, *this);
+    if (!server.ok()) return server.status();
+    server_ = std::move(*server);
     source_.SetListener([hub = hub_] { hub->StateChanged(); });
-    return true;
+    return Status::Ok();
   }
+  bool SocketInPlace() const { return server_->SocketInPlace(); }
 
   grpc::ServerUnaryReactor* GetSnapshot(grpc::CallbackServerContext* context,
                                         const v1::GetSnapshotRequest*,
@@ -138,41 +126,22 @@ class DeviceViewServer::Service final : public v1::DeviceView::CallbackService {
  private:
   DeviceStateSource& source_;
   const std::shared_ptr<WatchHub> hub_;
-  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<UnixServer> server_;  // last: its calls use what is above
 };
 
-DeviceViewServer::DeviceViewServer(std::string path, UniqueFd lock)
-    : path_(std::move(path)), lock_(std::move(lock)) {}
+DeviceViewServer::DeviceViewServer(std::unique_ptr<Service> service)
+    : service_(std::move(service)) {}
 
 DeviceViewServer::~DeviceViewServer() = default;
 
 Result<std::unique_ptr<DeviceViewServer>> DeviceViewServer::Serve(const std::string& path,
                                                                   DeviceStateSource& source) {
-  if (path.size() >= sizeof(sockaddr_un::sun_path)) {
-    return Status(StatusCode::kInvalidArgument,
-                  "socket path '" + path + "' has " + std::to_string(path.size()) +
-                      " bytes; a local socket's path has at most " +
-                      std::to_string(sizeof(sockaddr_un::sun_path) - 1));
-  }
   if (Status made = MakeDirectory(path); !made.ok()) return made;
-  Result<UniqueFd> lock = LockSocketPath(path);
-  if (!lock.ok()) return lock.status();
-  std::unique_ptr<DeviceViewServer> server(new DeviceViewServer(path, std::move(*lock)));
-  server->service_ = std::make_unique<Service>(source);
-  struct stat socket = {};
-  if (!server->service_->Listen(path) || ::chmod(path.c_str(), kSocketMode) != 0 ||
-      ::lstat(path.c_str(), &socket) != 0) {
-    return Status(StatusCode::kUnavailable, "cannot serve at " + path);
-  }
-  server->socket_device_ = socket.st_dev;
-  server->socket_inode_ = socket.st_ino;
-  return server;
+  auto service = std::make_unique<Service>(source);
+  if (Status served = service->Serve(path); !served.ok()) return served;
+  return std::unique_ptr<DeviceViewServer>(new DeviceViewServer(std::move(service)));
 }
 
-bool DeviceViewServer::SocketInPlace() const {
-  struct stat socket = {};
-  return ::lstat(path_.c_str(), &socket) == 0 && socket.st_dev == socket_device_ &&
-         socket.st_ino == socket_inode_;
-}
+bool DeviceViewServer::SocketInPlace() const { return service_->SocketInPlace(); }
 
 }  // namespace npu_ipc::device_view

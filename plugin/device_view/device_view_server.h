@@ -6,7 +6,6 @@
 #include <memory>
 #include <string>
 
-#include "hal/base/fd.h"
 #include "hal/base/result.h"
 #include "plugin/device_view/device_state_source.h"
 
@@ -34,12 +33,8 @@ class DeviceViewServer {
 
  private:
   class Service;
-  DeviceViewServer(std::string path, UniqueFd lock);
+  explicit DeviceViewServer(std::unique_ptr<Service> service);
 
-  const std::string path_;
-  UniqueFd lock_;
-  uint64_t socket_device_ = 0;
-  uint64_t socket_inode_ = 0;
   std::unique_ptr<Service> service_;
 };
 

@@ -1,17 +1,13 @@
 #include "plugin/kubelet/device_plugin_server.h"
 
 #include <grpcpp/grpcpp.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
-#include <chrono>
 #include <mutex>
 #include <set>
 #include <utility>
 
-#include "hal/base/unix_socket.h"
-#include "plugin/grpc/keep_running.h"
 #include "plugin/grpc/state_stream.h"
+#include "plugin/grpc/unix_server.h"
 #include "plugin/kubelet/proto/device_plugin.grpc.pb.h"
 
 namespace npu_ipc::kubelet {
@@ -180,21 +176,14 @@ class DevicePluginServer::Service final : public v1beta1::DevicePlugin::Callback
  public:
   Service(std::shared_ptr<const Resource> resource, StreamsChanged streams_changed)
       : hub_(std::make_shared<StreamHub>(std::move(resource), std::move(streams_changed))) {}
-  ~Service() override {
-    if (server_ == nullptr) return;
-    server_->Shutdown(std::chrono::system_clock::now());  // cancels what is open
-    server_->Wait();
-  }
 
-  bool Listen(const std::string& path) {
-    KeepGrpcRunning();
-    grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddListeningPort("unix:" + path, grpc::InsecureServerCredentials(), &port);
-    builder.RegisterService(this);
-    server_ = builder.BuildAndStart();
-    return server_ != nullptr && port != 0;
+  Status Serve(const std::string& path) {
+    Result<std::unique_ptr<UnixServer>> server = UnixServer::Serve(path, *this);
+    if (!server.ok()) return server.status();
+    server_ = std::move(*server);
+    return Status::Ok();
   }
+  bool SocketInPlace() const { return server_->SocketInPlace(); }
 
   void SendAll() { hub_->SendAll(); }
 
@@ -238,43 +227,24 @@ class DevicePluginServer::Service final : public v1beta1::DevicePlugin::Callback
   }
 
   const std::shared_ptr<StreamHub> hub_;
-  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<UnixServer> server_;  // last: its calls use what is above
 };
 
-DevicePluginServer::DevicePluginServer(std::string path, UniqueFd lock)
-    : path_(std::move(path)), lock_(std::move(lock)) {}
+DevicePluginServer::DevicePluginServer(std::unique_ptr<Service> service)
+    : service_(std::move(service)) {}
 
 DevicePluginServer::~DevicePluginServer() = default;
 
 Result<std::unique_ptr<DevicePluginServer>> DevicePluginServer::Serve(
     const std::string& path, std::shared_ptr<const Resource> resource,
     StreamsChanged streams_changed) {
-  if (path.size() >= sizeof(sockaddr_un::sun_path)) {
-    return Status(StatusCode::kInvalidArgument,
-                  "socket path '" + path + "' has " + std::to_string(path.size()) +
-                      " bytes; a local socket's path has at most " +
-                      std::to_string(sizeof(sockaddr_un::sun_path) - 1));
-  }
-  Result<UniqueFd> lock = LockSocketPath(path);
-  if (!lock.ok()) return lock.status();
-  std::unique_ptr<DevicePluginServer> server(new DevicePluginServer(path, std::move(*lock)));
-  server->service_ = std::make_unique<Service>(std::move(resource), std::move(streams_changed));
-  struct stat socket = {};
-  if (!server->service_->Listen(path) || ::chmod(path.c_str(), 0600) != 0 ||
-      ::lstat(path.c_str(), &socket) != 0) {
-    return Status(StatusCode::kUnavailable, "cannot serve at " + path);
-  }
-  server->socket_device_ = socket.st_dev;
-  server->socket_inode_ = socket.st_ino;
-  return server;
+  auto service = std::make_unique<Service>(std::move(resource), std::move(streams_changed));
+  if (Status served = service->Serve(path); !served.ok()) return served;
+  return std::unique_ptr<DevicePluginServer>(new DevicePluginServer(std::move(service)));
 }
 
 void DevicePluginServer::DevicesChanged() { service_->SendAll(); }
 
-bool DevicePluginServer::SocketInPlace() const {
-  struct stat socket = {};
-  return ::lstat(path_.c_str(), &socket) == 0 && socket.st_dev == socket_device_ &&
-         socket.st_ino == socket_inode_;
-}
+bool DevicePluginServer::SocketInPlace() const { return service_->SocketInPlace(); }
 
 }  // namespace npu_ipc::kubelet

@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 
-#include "hal/base/fd.h"
 #include "hal/base/result.h"
 #include "plugin/kubelet/resource.h"
 
@@ -37,12 +36,8 @@ class DevicePluginServer {
 
  private:
   class Service;
-  DevicePluginServer(std::string path, UniqueFd lock);
+  explicit DevicePluginServer(std::unique_ptr<Service> service);
 
-  const std::string path_;
-  UniqueFd lock_;
-  uint64_t socket_device_ = 0;
-  uint64_t socket_inode_ = 0;
   std::unique_ptr<Service> service_;
 };
 
