@@ -143,6 +143,9 @@ Status Broker::OpenPods(const std::optional<cluster::ClusterConfig>& cluster) {
   Result<std::unique_ptr<pods::PodDirectory>> pods = OpenPodDirectory(*loop_, settings_, cluster);
   if (!pods.ok()) return pods.status();
   pods_ = std::move(pods).value();
+  if (cluster && !settings_.pods_file.empty()) {
+    pods_note_ = "those of pods.file " + settings_.pods_file + "; the API server is not asked";
+  }
   rights_ = std::make_unique<PodRights>(*pods_, settings_.policy);
   pods_->OnChange([this](const std::vector<std::string>& changed) { OnPodsChanged(changed); });
   UpdateReadiness();
@@ -254,6 +257,7 @@ std::string Broker::MetricsText() {
 http::Response Broker::Readyz() {
   std::map<std::string, std::string> notes;
   if (reporter_) notes["cluster"] = reporter_->counts().label_problem;
+  notes["pods"] = pods_note_;
   if (device_view_ != nullptr) notes["deviceView"] = device_view_->Current().problem;
   return readiness_.Report(notes);
 }

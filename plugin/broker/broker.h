@@ -109,6 +109,7 @@ class Broker final : private ShareContext, private SessionHost {
   Lanes lanes_;
   QueueLimits queue_limits_;
   std::unique_ptr<pods::PodDirectory> pods_;
+  std::string pods_note_;              // set before http_ is
   std::unique_ptr<PodRights> rights_;  // of pods_ and settings_.policy
   std::unique_ptr<UnixListener> listener_;
   EventLoop::WatchId listener_watch_ = 0;

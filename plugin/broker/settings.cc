@@ -61,10 +61,12 @@ void AddPodLimits(config::Options& options, Settings* settings) {
 void AddOptions(config::Options& options, Settings* settings) {
   options.Add("socket.path", "the socket that containers connect to; its directory is mounted",
               &settings->socket_path);
-  options.Add("pods.file",
-              "JSON file of this node's pods, as 'kubectl get pods -o json' prints them; watched; "
-              "empty: the API server is asked for them",
-              &settings->pods_file);
+  options.Add(
+      "pods.file",
+      "JSON file of this node's pods, as 'kubectl get pods -o json' prints them; watched. It "
+      "is then the only source: an API server is told (labels, Events) and not asked; "
+      "empty: the API server is asked for them",
+      &settings->pods_file);
   options.Add("pods.waitTimeout",
               "how long a process waits for the pod directory to learn of its pod",
               &settings->pod_wait, milliseconds(0), minutes(10));
@@ -128,8 +130,9 @@ void AddOptions(config::Options& options, Settings* settings) {
               &settings->share_ids, 0, ShareResource::kMaxIds);
   options.AddChoice(
       "cluster.enabled",
-      "whether the API server is used: for the pods of this node, its labels, and "
-      "Events; auto: with cluster.kubeconfig, or where this is a pod with a service account",
+      "whether the API server is used: for the pods of this node (unless pods.file is set), its "
+      "labels, and Events; auto: with cluster.kubeconfig, or where this is a pod with a service "
+      "account",
       &settings->cluster_enabled, {"auto", "true", "false"});
   options.Add("cluster.kubeconfig",
               "kubeconfig file to reach the API server with; empty: the pod's service account",

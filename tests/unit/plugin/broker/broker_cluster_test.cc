@@ -88,6 +88,9 @@ TEST_F(BrokerClusterTest, LabelsTheNodeAndTellsOfADeviceThatFails) {
   for (const FakeRequest& request : server_->Requests("patch")) {
     EXPECT_EQ(request.path, "/api/v1/nodes/node-1");
   }
+  // It has pods.file, too.
+  EXPECT_TRUE(server_->Requests("list").empty());
+  EXPECT_THAT(Get("/readyz").second, HasSubstr("note: pods: those of pods.file " + pods_file_));
 }
 
 TEST_F(BrokerClusterTest, SaysWhyANodeHasNoNpu) {

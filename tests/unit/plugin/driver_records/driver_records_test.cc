@@ -149,6 +149,11 @@ TEST_F(MappingClaimTest, WithoutAWhitelistAnybodyMayHaveIt) {
   EXPECT_EQ(records_.Contradiction(Mapping(5151)), std::nullopt);
 }
 
+TEST_F(MappingClaimTest, WithoutRecordsNothingIsContradicted) {
+  const DriverRecords none(temporary_.Path("none"));
+  EXPECT_EQ(none.Contradiction(Mapping(5151)), std::nullopt);
+}
+
 TEST_F(MappingClaimTest, AnExportThatHasGoneContradictsNothing) {
   EXPECT_EQ(records_.Contradiction(Mapping(5151)), std::nullopt);
   Record("devid=1;pid=4242;len=2097152;page_size=2097152;need_set_wlist=1;valid=0");
