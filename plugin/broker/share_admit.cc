@@ -85,7 +85,7 @@ void ShareRegistry::AdmitTimedOut(AttachId attach_id) {
   metrics_.CountWhitelistCall(Status::kTimedOut);
   StopAsking(attach);
   TryAttach(attach_id);  // asks again, unless the wait has ended too
-  UpdateGauges();
+  OnChange();
 }
 
 // What the exporter may have listed from now on, whether or not anybody waits for its answer. It
@@ -146,7 +146,7 @@ void ShareRegistry::Admitted(ClientId id, const wire::Admitted& answer) {
     }
     RefuseAttach(attach_id, {FailureOf(answer.status), reason, answer.vendor_code});
   }
-  UpdateGauges();
+  OnChange();
 }
 
 // The exporter has answered after it was given up on, and was told to release the pair then. It may
@@ -211,7 +211,7 @@ void ShareRegistry::JudgeUnanswered(ClientId id) {
       if (key == nullptr || key->handle != asked.handle || Lives(asked.importer)) continue;
       Taint(key, asked.importer.pid, "perhaps a process that had ended");
     }
-    UpdateGauges();
+    OnChange();
   });
 }
 

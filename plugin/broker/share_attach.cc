@@ -67,7 +67,7 @@ void ShareRegistry::Attach(ClientId id, const GroupKey& group, const wire::Attac
   ++process.attaches;
   attaches_.emplace(attach_id, std::move(attach));
   TryAttach(attach_id);
-  UpdateGauges();
+  OnChange();
 }
 
 // Takes an attach that waits for a region as far as it gets.
@@ -315,7 +315,7 @@ void ShareRegistry::Imported(ClientId id, const wire::Imported& outcome) {
   spdlog::warn("import failed: grant={} name={} pid={} vendor_code={}", outcome.grant_id,
                found->second.region_name, Known(id).info.process.pid, outcome.vendor_code);
   EndGrant(outcome.grant_id);
-  UpdateGauges();
+  OnChange();
 }
 
 void ShareRegistry::Detached(ClientId id, const wire::Detached& outcome) {
@@ -324,7 +324,7 @@ void ShareRegistry::Detached(ClientId id, const wire::Detached& outcome) {
   spdlog::info("detached: grant={} name={} pid={}", outcome.grant_id, found->second.region_name,
                Known(id).info.process.pid);
   EndGrant(outcome.grant_id);
-  UpdateGauges();
+  OnChange();
 }
 
 void ShareRegistry::EndGrant(GrantId grant_id) {

@@ -24,7 +24,7 @@ void ShareRegistry::HoldNew(bool hold) {
   for (const AttachId attach : waiting) {
     if (attaches_.contains(attach)) TryAttach(attach);
   }
-  UpdateGauges();
+  OnChange();
 }
 
 void ShareRegistry::HoldPublish(ClientId id, const GroupKey& group, const wire::Publish& request) {

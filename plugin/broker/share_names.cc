@@ -99,7 +99,7 @@ void ShareRegistry::FreeNamesOf(const ProcessKey& exporter) {
     // Those who wait for no region but a published one are to wait no longer.
     deadlines_.Add(std::max(clock_.Now(), started_ + limits_.reclaim_window), [this, name] {
       WakeWaiting(name);
-      UpdateGauges();
+      OnChange();
     });
   }
 }

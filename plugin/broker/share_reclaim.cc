@@ -43,7 +43,7 @@ std::optional<Refusal> ShareRegistry::CheckReclaim(ClientId id, const RegionName
 void ShareRegistry::ReclaimRegion(ClientId id, const GroupKey& group,
                                   const wire::ReclaimRegion& claim) {
   const RegionName name{group, std::string(Text(claim.name))};
-  if (ReclaimLeftBehind(id, name, claim)) return UpdateGauges();
+  if (ReclaimLeftBehind(id, name, claim)) return OnChange();
   if (const std::optional<Refusal> refusal = CheckReclaim(id, name, claim)) {
     return Refuse(id, claim.header.request_id, *refusal);
   }
@@ -59,7 +59,7 @@ void ShareRegistry::ReclaimRegion(ClientId id, const GroupKey& group,
   AnswerReclaim(id, region, claim);
   BindClaims(region);
   if (!region.withdrawing) WakeWaiting(name);
-  UpdateGauges();
+  OnChange();
 }
 
 // True where the region is one that the process has lost its connection for, and has again now.
@@ -198,7 +198,7 @@ void ShareRegistry::ReclaimMapping(ClientId id, const wire::ReclaimMapping& clai
           deadlines_.Add(clock_.Now() + kCheckAwaitedEvery, [this] { CheckAwaited(); });
     }
   }
-  UpdateGauges();
+  OnChange();
 }
 
 std::optional<Refusal> ShareRegistry::CheckMapping(ClientId id, const wire::ReclaimMapping& claim) {
@@ -430,7 +430,7 @@ void ShareRegistry::Closed(ClientId id, const wire::Closed& outcome) {
   const auto found = regions_.find(outcome.region_id);
   if (found == regions_.end() || found->second.exporter != id) return;
   DropExporter(found->second);
-  UpdateGauges();
+  OnChange();
 }
 
 // Whether processes that an earlier broker let in, and that this one does not know yet, are still
@@ -445,7 +445,7 @@ void ShareRegistry::ReclaimWindowEnded() {
     if (region.told) closed.push_back(id);
   }
   for (const RegionId id : closed) EraseIfDrained(id);
-  UpdateGauges();
+  OnChange();
 }
 
 // What a client that lost its connection held, where its process has come back since and has not

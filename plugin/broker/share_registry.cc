@@ -101,7 +101,7 @@ void ShareRegistry::Disconnect(ClientId id) {
         deadlines_.Add(clock_.Now() + limits_.disconnect_grace, [this, id] { WithdrawAll(id); });
   }
   ForgetUnlessClaiming(id);
-  UpdateGauges();
+  OnChange();
 }
 
 void ShareRegistry::Remove(ClientId id) {
@@ -116,7 +116,7 @@ void ShareRegistry::Remove(ClientId id) {
   const ProcessKey process = client.info.process;
   DropClient(id);
   AwaitedEnded(process);
-  UpdateGauges();
+  OnChange();
 }
 
 // The region's memory is gone for its importers. The grants stay: each still has to close its dead
@@ -170,7 +170,7 @@ void ShareRegistry::Refuse(ClientId client, RequestId request_id, const Refusal&
   context_.OnRefused(client, refusal);
 }
 
-void ShareRegistry::UpdateGauges() {
+void ShareRegistry::OnChange() {
   TellSubscribers();
   metrics_.SetRegions(regions_.size());
   metrics_.SetGrants(grants_.size());
@@ -208,7 +208,7 @@ void ShareRegistry::Publish(ClientId id, const GroupKey& group, const wire::Publ
   }
   BindClaims(region);
   WakeWaiting(name);
-  UpdateGauges();
+  OnChange();
 }
 
 template <class M>
@@ -408,7 +408,7 @@ void ShareRegistry::Withdraw(ClientId id, const wire::Withdraw& request) {
                                      AnswerWithdraw(id, region_id, request_id);
                                    })};
   }
-  UpdateGauges();
+  OnChange();
 }
 
 // Gives the name free, sends those who were being admitted back to wait, and tells every importer.
@@ -539,7 +539,7 @@ void ShareRegistry::WithdrawAll(ClientId id) {
   }
   EndLeftGrants(id);
   ForgetUnlessClaiming(id);
-  UpdateGauges();
+  OnChange();
 }
 
 }  // namespace npu_ipc::broker

@@ -55,7 +55,7 @@ void ShareRegistry::RightsChanged(const std::string& pod_cgroup_uid) {
   }
   RotateAll(to_rotate);
   for (const ClientId client : clients) ForgetUnlessClaiming(client);
-  UpdateGauges();
+  OnChange();
 }
 
 void ShareRegistry::GuestRightsChanged(const std::string& owner_namespace) {
@@ -69,7 +69,7 @@ void ShareRegistry::GuestRightsChanged(const std::string& owner_namespace) {
   }
   RotateAll(to_rotate);
   for (const ClientId exporter : exporters) ForgetUnlessClaiming(exporter);
-  UpdateGauges();
+  OnChange();
 }
 
 void ShareRegistry::AllRightsChanged() {

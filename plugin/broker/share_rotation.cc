@@ -72,7 +72,7 @@ Deadlines::Id ShareRegistry::AddDeadline(const SharedKey& key, Duration after,
   return deadlines_.Add(clock_.Now() + after,
                         [this, weak = std::weak_ptr<ExportedKey>(key), task = std::move(task)] {
                           if (const SharedKey still = weak.lock()) task(still);
-                          UpdateGauges();
+                          OnChange();
                         });
 }
 
@@ -172,7 +172,7 @@ void ShareRegistry::Rotated(ClientId id, const wire::Rotated& answer) {
   } else {
     FinishRotation(key, handle);
   }
-  UpdateGauges();
+  OnChange();
 }
 
 // Where the driver's own records say otherwise of the key that a rotation gave.

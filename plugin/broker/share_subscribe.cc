@@ -87,14 +87,14 @@ void ShareRegistry::Subscribe(ClientId id, const GroupKey& group, const wire::Su
   subscriptions_.Add(std::move(subscription));
   names_.NoteChanges(true);
   TellSoon(id);
-  UpdateGauges();
+  OnChange();
 }
 
 void ShareRegistry::Unsubscribe(ClientId id, const wire::Unsubscribe& request) {
   const Subscription* const subscription = subscriptions_.Find(request.subscription_id);
   if (subscription == nullptr || subscription->client != id) return;
   EndSubscription(request.subscription_id);
-  UpdateGauges();
+  OnChange();
 }
 
 void ShareRegistry::EndSubscription(SubscriptionId id) {
