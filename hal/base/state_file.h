@@ -45,8 +45,8 @@ class StateFile {
   size_t max_bytes_;
 };
 
-// For what is written in place: opens `path` to read and write, and makes it and its directory where
-// they are missing. Errors as of StateFile.
+// For what is written in place: opens `path` to read and write, and makes it and its directory
+// where they are missing. Errors as of StateFile.
 Result<UniqueFd> OpenStateFile(const std::string& path);
 
 }  // namespace npu_ipc

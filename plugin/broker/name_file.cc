@@ -18,8 +18,8 @@
 namespace npu_ipc::broker {
 namespace {
 
-// A part of a page: no write is ever half done. The longest name, with namespace, group and numbers,
-// has less than 400 bytes (wire.h). The first slot is the header; a free one is zeros.
+// A part of a page: no write is ever half done. The longest name, with namespace, group and
+// numbers, has less than 400 bytes (wire.h). The first slot is the header; a free one is zeros.
 constexpr size_t kSlotBytes = 512;
 constexpr size_t kMaxBytes = size_t{1} << 30;
 

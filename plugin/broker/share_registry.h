@@ -134,10 +134,10 @@ class ShareContext {
 // Claims of a process that lost its connection: after ShareLimits::disconnect_grace its regions are
 // withdrawn, so that the names are free again. Its grants stay until the process ends: it may still
 // have them mapped. A process that comes back claims both again (share_reclaim.cc), from this
-// broker or, after a restart, from one that knows nothing of them but whose the names are (NameFile).
-// Nothing else is recorded on a disk: a mapping is what its importer says once its exporter has said
-// the same, the key included. Such a claim gives nobody anything, as the driver's whitelist is not
-// touched; it makes known what there is.
+// broker or, after a restart, from one that knows nothing of them but whose the names are
+// (NameFile). Nothing else is recorded on a disk: a mapping is what its importer says once its
+// exporter has said the same, the key included. Such a claim gives nobody anything, as the driver's
+// whitelist is not touched; it makes known what there is.
 //
 // Taking a right back, when what allowed it has changed. An exporter's: its regions are withdrawn.
 // An importer's: it is told, and nothing new is granted to it. Where the exporter's pod says

@@ -75,10 +75,10 @@ struct PatchOptions {
 // Safe for concurrent use: each call blocks its caller only, on a connection of its own. Owns one
 // thread, which ends calls at their deadline. Deadlines are by the system's monotonic clock.
 //
-// Each call reads the credentials and the kubeconfig again: a call that is answered with 401 is made
-// once more if the token is another by then.
-// Nothing else is retried here. Redirects are not followed, and proxies in the environment are not
-// used. No token, key or body of a request is ever in a message.
+// Each call reads the credentials and the kubeconfig again: a call that is answered with 401 is
+// made once more if the token is another by then. Nothing else is retried here. Redirects are not
+// followed, and proxies in the environment are not used. No token, key or body of a request is ever
+// in a message.
 class ApiClient {
  public:
   // Makes the process ignore SIGPIPE unless it handles it: a connection that breaks while it is

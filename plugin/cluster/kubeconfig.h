@@ -21,7 +21,8 @@ struct KubeconfigOptions {
 // kInvalidArgument names the entry and what is wrong with it; kNotFound says that the file or the
 // context is missing; kUnimplemented names what is refused rather than half done: exec and
 // auth-provider plugins (they start programs and prompt), user names with passwords, impersonation,
-// proxies, and tls-server-name. `read_again` reads the file anew with the same options. A token or key of the file never shows in a message. Never throws.
+// proxies, and tls-server-name. `read_again` reads the file anew with the same options. A token or
+// key of the file never shows in a message. Never throws.
 Result<ClusterConfig> LoadKubeconfig(const std::string& path,
                                      const KubeconfigOptions& options = {});
 

@@ -11,7 +11,6 @@
 
 namespace npu_ipc::broker {
 
-// The messages are those of a frozen version (tests/fixtures/wire_1_*.h).
 class OldClientTest : public BrokerProcessTest {
  protected:
   void SetUp() override {
