@@ -24,7 +24,7 @@ class Lifecycle(ChartTestCase):
     REPLACED = ("plugin", "broker")
 
     def run_program(self, role):
-        self.create_pod(pod_program.manifest(role, role, annotations=_GROUP, resources={RESOURCE: 1}))
+        self.create_pod(pod_program.example(role, role, annotations=_GROUP, resources={RESOURCE: 1}))
         return pod_program.PodProgram(self.node, self.kubectl.wait_for_phase(role, "Running"))
 
     def share(self):

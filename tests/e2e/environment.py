@@ -8,16 +8,19 @@ from broker_account import BrokerAccount
 from cluster import box, image, programs
 from cluster.control_plane import SERVICE_ADDRESS, ControlPlane
 from cluster.kubectl import Kubectl
-from cluster.node import Node, wait_until_ready
+from cluster.node import Node, address, wait_until_ready
+from cluster.second_node import SecondNode
 from npus import COUNT, RESOURCE, Npus, wait_for_allocatable
 
 NODE = "node-1"
+SECOND_NODE = "node-2"
 
 tools: dict  # paths of the cluster's programs, by their names
-work: pathlib.Path  # a directory of the box
+work: pathlib.Path  # a directory of the box, which a second node's sees too
 kubectl: Kubectl
 control_plane: ControlPlane
 node: Node
+second_node: SecondNode  # not started: start_second_node()
 account: BrokerAccount
 npus: Npus
 programs_of_this_build: pathlib.Path
@@ -25,26 +28,44 @@ programs_of_this_build: pathlib.Path
 
 def start(build_tree, log_directory, cgroup, kubelet):
     """Inside the box. Returns when the node is Ready and offers all NPUs."""
-    global tools, work, kubectl, control_plane, node, account, npus, programs_of_this_build  # pylint: disable=global-statement
+    # pylint: disable=global-statement
+    global tools, work, kubectl, control_plane, node, second_node, account, npus, programs_of_this_build
     tools = programs.build(kubelet)
-    box.furnish(NODE, [SERVICE_ADDRESS, "10.89.0.1"])
+    box.furnish(NODE, [SERVICE_ADDRESS, address(1)])
     programs_of_this_build = build_tree / "bin"
-    work = pathlib.Path("/run/e2e")
-    work.mkdir()
+    work = pathlib.Path("/mnt")
+    box.empty(work)
     archive = work / "image.tar"
-    image.write(archive, work, [build_tree / "bin/npu-ipc-example"],
+    image.write(archive, work, [build_tree / "bin/npu-ipc-example", build_tree / "tests/unmodified-linked"],
                 sorted((build_tree / "lib/npu-ipc-sim").glob("*.so")) + [build_tree / "lib/libnpu_ipc.so"])
     control_plane = ControlPlane(tools, work / "control-plane", log_directory)
-    control_plane.start([NODE])
+    control_plane.start([NODE, SECOND_NODE])
     kubectl = Kubectl(tools["kubectl"], control_plane.kubeconfig("admin"))
-    node = Node(NODE, tools, work / "node", log_directory, cgroup)
-    node.start(control_plane, archive)
+    node = Node(NODE, 1, tools, work / NODE, log_directory, cgroup)
+    node.start(control_plane.kubeconfig(f"system:node:{NODE}"), archive)
     wait_until_ready(kubectl, NODE)
+    runs = kubectl.get("node", NODE)["status"]["nodeInfo"]["kubeletVersion"]
+    if not runs.startswith(f"v{kubelet}."):
+        raise RuntimeError(f"the kubelet is {runs}, and {kubelet} was asked for")
     account = BrokerAccount(kubectl, control_plane, NODE, work)
     account.prepare()
     npus = Npus(build_tree, log_directory, NODE, account.kubeconfig)
     npus.start()
     wait_for_allocatable(kubectl, NODE, RESOURCE, COUNT)
+    second_node = SecondNode(SECOND_NODE, 2, tools, work / SECOND_NODE, log_directory, cgroup)
+
+
+def start_second_node():
+    """One that has this build's images, and no NPUs. Returns when it is Ready."""
+    second_node.start(control_plane.kubeconfig(f"system:node:{SECOND_NODE}"), work / "image.tar",
+                      *images.build().values())
+    wait_until_ready(kubectl, SECOND_NODE)
+
+
+def stop_second_node():
+    """As if it had never been."""
+    second_node.stop()
+    kubectl.run("delete", "node", SECOND_NODE)
 
 
 @functools.cache

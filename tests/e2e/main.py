@@ -12,6 +12,7 @@ import unittest
 
 import environment
 import images
+from chart_test_case import ChartTestCase
 from cluster import box, programs
 
 
@@ -19,30 +20,41 @@ def _arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build-tree", type=pathlib.Path, default="build/release",
                         help="of this project; default: %(default)s")
-    parser.add_argument("--log-directory", type=pathlib.Path, help="default: e2e-logs in the build tree")
+    parser.add_argument("--log-directory", type=pathlib.Path,
+                        help="default: e2e-logs in the build tree, or e2e-logs-VERSION for another kubelet")
     parser.add_argument("--build-only", action="store_true",
-                        help="build the cluster's programs and the images, and nothing else")
-    parser.add_argument("--kubelet", default=programs.CONTROL_PLANE,
+                        help="build the cluster's programs, every kubelet and the images, and nothing else")
+    parser.add_argument("--kubelet", default=programs.CONTROL_PLANE, choices=programs.KUBELETS,
                         help="minor version of the node's kubelet; default: that of the rest, %(default)s")
     parser.add_argument("--shell", action="store_true", help="a shell in the cluster's box instead of the tests")
     parser.add_argument("tests", nargs="*", help="names of tests as unittest takes them; default: all")
     parser.add_argument("--in-box", help=argparse.SUPPRESS)  # the cgroup
     options = parser.parse_args()
     options.build_tree = options.build_tree.resolve()
-    options.log_directory = (options.log_directory or options.build_tree / "e2e-logs").resolve()
+    another = "" if options.kubelet == programs.CONTROL_PLANE else f"-{options.kubelet}"
+    options.log_directory = (options.log_directory or options.build_tree / f"e2e-logs{another}").resolve()
     return options
 
 
-def _installs_the_chart(options):
-    return not options.shell and (not options.tests or any(name.startswith("chart_") for name in options.tests))
+def _suite(names):
+    loader = unittest.TestLoader()
+    here = str(pathlib.Path(__file__).parent)
+    return loader.loadTestsFromNames(names) if names else loader.discover(here, "*_test.py")
+
+
+def _install_the_chart(suite):
+    """Whether any of those tests does."""
+    return any(_install_the_chart(each) if isinstance(each, unittest.TestSuite) else isinstance(each, ChartTestCase)
+               for each in suite)
 
 
 def _outside(options):
     if os.geteuid() != 0:
         raise SystemExit("e2e cannot run: namespaces, mounts and cgroups need root")
     with box.interruptible():
-        programs.build(options.kubelet)
-        if options.build_only or _installs_the_chart(options):
+        for kubelet in programs.KUBELETS if options.build_only else [options.kubelet]:
+            programs.build(kubelet)
+        if options.build_only or not options.shell and _install_the_chart(_suite(options.tests)):
             images.build()
         if options.build_only:
             return 0
@@ -64,10 +76,7 @@ def _inside(options):
         variables = {**os.environ, "KUBECONFIG": str(environment.control_plane.kubeconfig("admin")),
                      "PATH": f"{environment.kubectl.program.parent}:{os.environ['PATH']}"}
         return subprocess.run([os.environ.get("SHELL", "/bin/sh")], env=variables, check=False).returncode
-    loader = unittest.TestLoader()
-    here = str(pathlib.Path(__file__).parent)
-    suite = loader.loadTestsFromNames(options.tests) if options.tests else loader.discover(here, "*_test.py")
-    result = unittest.TextTestRunner(verbosity=2).run(suite)
+    result = unittest.TextTestRunner(verbosity=2).run(_suite(options.tests))
     passed = result.wasSuccessful() and result.testsRun > 0 and not result.skipped
     return 0 if passed else 1
 

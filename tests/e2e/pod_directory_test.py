@@ -22,7 +22,7 @@ class PodDirectoryTestCase(ClusterTestCase):
         self.control_plane = environment.control_plane
 
     def run_program(self, name, role, annotations=None):
-        self.create_pod(pod_program.manifest(name, role, annotations=annotations or _GROUP, resources=_ONE))
+        self.create_pod(pod_program.example(name, role, annotations=annotations or _GROUP, resources=_ONE))
         return pod_program.PodProgram(self.node, self.kubectl.wait_for_phase(name, "Running"))
 
     def publish(self, **more):

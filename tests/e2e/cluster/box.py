@@ -12,8 +12,9 @@ import subprocess
 from cluster.process import wait_until
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_BOX = ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--mount", "--net", "--ipc", "--uts", "--fork",
-        "--kill-child=KILL", "--mount-proc")
+# Runs in a new box, and ends with whoever started it.
+COMMAND = ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--mount", "--net", "--ipc", "--uts", "--fork",
+           "--kill-child=KILL", "--mount-proc")
 _EMPTY_DIRECTORIES = ("/run", "/var/lib/kubelet", "/var/lib/cni", "/var/lib/containerd",
                       "/var/lib/npu-ipc", "/var/log/pods", "/var/log/containers")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "kmsg")
@@ -27,7 +28,7 @@ def _hierarchies():
             yield pathlib.Path(where)
 
 
-def _remove_cgroup(path):
+def _remove_tree(path):
     """Deepest first."""
 
     def removed():
@@ -45,7 +46,7 @@ def _sweep(prefix):
     for hierarchy in _hierarchies():
         for path in hierarchy.glob(f"{prefix}*"):
             if not pathlib.Path("/proc", path.name.removeprefix(prefix)).exists():
-                _remove_cgroup(path)
+                _remove_tree(path)
 
 
 @contextlib.contextmanager
@@ -54,17 +55,27 @@ def cgroup(prefix):
     runs that could not remove theirs are removed first."""
     _sweep(prefix)
     name = f"{prefix}{os.getpid()}"
-    paths = [hierarchy / name for hierarchy in _hierarchies()]
     try:
-        for path in paths:
-            path.mkdir()
-            for setting in ("cpuset.cpus", "cpuset.mems"):
-                if (path / setting).exists():  # an empty cpuset takes no process
-                    (path / setting).write_text((path.parent / setting).read_text())
+        make_cgroup(name)
         yield name
     finally:
-        for path in paths:
-            _remove_cgroup(path)
+        remove_cgroup(name)
+
+
+def make_cgroup(name):
+    """In every hierarchy, for pods to run in."""
+    for hierarchy in _hierarchies():
+        path = hierarchy / name
+        path.mkdir()
+        for setting in ("cpuset.cpus", "cpuset.mems"):
+            if (path / setting).exists():  # an empty cpuset takes no process
+                (path / setting).write_text((path.parent / setting).read_text())
+
+
+def remove_cgroup(name):
+    """Of every hierarchy, with all below it, as soon as the last process of it has ended."""
+    for hierarchy in _hierarchies():
+        _remove_tree(hierarchy / name)
 
 
 @contextlib.contextmanager
@@ -88,7 +99,7 @@ def run(command):
     """Runs `command` in a new box and returns its exit code. Whatever is in the box ends before this does, and also
     when we are killed."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)  # until there is something to clean up
-    box = subprocess.Popen([*_BOX, *command], start_new_session=True,
+    box = subprocess.Popen([*COMMAND, *command], start_new_session=True,
                            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS))
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
@@ -142,11 +153,16 @@ def _private_dev():
     _mount("--move", str(dev), "/dev")
 
 
+def empty(directory):
+    """Inside the box: nothing in that directory, and what is put there is gone with the box."""
+    pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
+    _mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", directory)
+
+
 def furnish(node, addresses):
     """Inside the box: a host of its own called `node`, whose loopback interface has `addresses`."""
     for directory in _EMPTY_DIRECTORIES:
-        pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
-        _mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", directory)
+        empty(directory)
     _private_dev()
     hosts = pathlib.Path("/run/hosts")
     hosts.write_text(f"127.0.0.1 localhost {node}\n")

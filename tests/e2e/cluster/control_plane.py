@@ -11,7 +11,7 @@ from cluster.process import Daemon
 
 SERVICE_ADDRESS = "10.96.0.1"  # of the service `kubernetes`; the box' loopback interface has it: no kube-proxy
 _ETCD = "http://127.0.0.1:2379"
-_URL = "https://127.0.0.1:443"
+_URL = f"https://{SERVICE_ADDRESS}:443"
 _NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 
 
@@ -110,7 +110,7 @@ class ControlPlane:
             "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}", "--service-cluster-ip-range=10.96.0.0/24",
             f"--advertise-address={SERVICE_ADDRESS}", "--endpoint-reconciler-type=none", "--allow-privileged=true",
-            "--kubelet-preferred-address-types=Hostname")
+            "--kubelet-preferred-address-types=InternalIP")
         self._wait_for_api_server()
 
     def _wait_for_api_server(self):

@@ -131,3 +131,13 @@ def pod(name, command=_FOREVER, resources=None, annotations=None, beside=(), **s
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "annotations": annotations or {}},
             "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1,
                      "containers": [container("main", command, resources), *beside], **spec}}
+
+
+def deployment(template, replicas, strategy):
+    """Of pods like `template`, under its name, with the label `app` of that name; the kubelet starts what ends again."""
+    name = template["metadata"]["name"]
+    labels = {"app": name}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+            "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "strategy": {"type": strategy},
+                     "template": {"metadata": {"labels": labels, "annotations": template["metadata"]["annotations"]},
+                                  "spec": {**template["spec"], "restartPolicy": "Always"}}}}

@@ -14,8 +14,10 @@ _KUBELET_HEALTH = "http://127.0.0.1:10248/healthz"
 class Node:
     """One node; its box has its `name` as hostname. Used by one thread."""
 
-    def __init__(self, name, programs, directory, log_directory, cgroup):
+    def __init__(self, name, number, programs, directory, log_directory, cgroup):
+        """`number` is of its addresses: address() and pod_network()."""
         self.name = name
+        self._number = number
         self._cgroup = cgroup
         self._programs = programs
         self._logs = log_directory
@@ -26,11 +28,12 @@ class Node:
         self.containerd = None
         self.kubelet = None
 
-    def start(self, control_plane, image_archive):
+    def start(self, kubeconfig, *image_archives):
         """Returns when the kubelet is healthy. The node object becomes Ready a little later."""
         self._start_containerd()
-        self.ctr("images", "import", image_archive)
-        self._start_kubelet(control_plane)
+        for archive in image_archives:
+            self.ctr("images", "import", archive)
+        self._start_kubelet(kubeconfig)
 
     def ctr(self, *arguments):
         done = subprocess.run([self._programs["ctr"], "--namespace", "k8s.io", *map(str, arguments)],
@@ -68,7 +71,7 @@ class Node:
     def _start_containerd(self):
         network = self._directory / "cni"
         network.mkdir()
-        (network / "10-e2e.conflist").write_text(json.dumps(_network()))
+        (network / "10-e2e.conflist").write_text(json.dumps(_network(self._number)))
         configuration = self._directory / "containerd.toml"
         configuration.write_text(_containerd_configuration(self._programs["runc"], network))
         # It looks up its shim in PATH.
@@ -77,14 +80,14 @@ class Node:
                                  environment).start()
         self.wait_for_containerd()
 
-    def _start_kubelet(self, control_plane):
+    def _start_kubelet(self, kubeconfig):
         (self._directory / "resolv.conf").write_text("")
         configuration = self._directory / "kubelet.json"
         configuration.write_text(json.dumps(self._kubelet_configuration()))
         self.kubelet = Daemon("kubelet", [
             self._programs["kubelet"], "--config", configuration,
-            "--kubeconfig", control_plane.kubeconfig(f"system:node:{self.name}"),
-            "--hostname-override", self.name, "--node-ip", "10.89.0.1"], self._logs).start()
+            "--kubeconfig", kubeconfig, "--hostname-override", self.name, "--node-ip", address(self._number)],
+            self._logs).start()
         self.wait_for_kubelet()
 
     def _kubelet_configuration(self):
@@ -113,10 +116,20 @@ def wait_until_ready(kubectl, node):
     kubectl.wait_for_object("serviceaccounts", "default", lambda _: True, "the default service account")
 
 
-def _network():
+def address(number):
+    """Of a node."""
+    return f"10.89.0.{number}"
+
+
+def pod_network(number):
+    """Of the pods of a node."""
+    return f"10.88.{number}.0/24"
+
+
+def _network(number):
     return {"cniVersion": "1.0.0", "name": "e2e", "plugins": [{
         "type": "bridge", "bridge": "e2e0", "isGateway": True, "ipMasq": False,
-        "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.88.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
+        "ipam": {"type": "host-local", "ranges": [[{"subnet": pod_network(number)}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
 
 
 def _containerd_configuration(runc, network):

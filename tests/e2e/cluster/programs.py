@@ -10,6 +10,7 @@ _BUILD = _E2E.parent / "go/build"
 _BUILD_HELM = _E2E.parent / "chart/build-helm"
 _CONTAINERD = "github.com/containerd/containerd/v2"
 CONTROL_PLANE = "1.36"  # minor version
+KUBELETS = sorted(folder.name.removeprefix("kubernetes-") for folder in _E2E.glob("kubernetes-*"))  # minor versions
 _CONTROL_PLANE_PROGRAMS = ("kube-apiserver", "kube-scheduler", "kubectl", "kube-controller-manager")
 _FROM_DEBIAN = ("etcd", "busybox", "openssl", "ip", "unshare", "setpriv", "mmdebstrap", "buildah")
 
