@@ -107,6 +107,17 @@ class Installed(ChartWithExamples):
         self.assertIn("pod=default/with-sidecar groups=weights", str(refused.exception))
         self.assertIn("no simulated driver", str(refused.exception))
 
+    def test_user_ids_of_its_own_are_told_why_the_devices_do_not_open(self):
+        # As the driver makes them: 0660, and its user's.
+        for role in ("exporter", "importer"):
+            with self.subTest(role):
+                self.run_example(role, role, {_GROUP: "weights"}, wait=5, hostUsers=False)
+                phase, said = self.outcome(role)
+                self.assertEqual(phase, "Failed")
+                self.assertIn(f"pod=default/{role} groups=weights", said)
+                self.assertRegex(said, "cannot open /dev/davinci[0-7]: Permission denied; "
+                                       "is the device given to this container, and to this user")
+
     def test_the_broker_has_no_capability_and_the_device_plugin_no_token(self):
         status = _status(self.pid_of("npu-ipc-broker"))
         for which in ("CapEff", "CapPrm", "CapBnd"):
@@ -149,73 +160,6 @@ class UserNamespaces(ChartWithExamples):
 
     def test_pods_with_user_ids_of_their_own_share(self):
         self.assert_shares(hostUsers=False)
-
-
-class Preload(ChartTestCase):
-    """npu-ipc.io/inject: preload, as the API server makes it of pods: nothing of them runs."""
-
-    VALUES = {"simulator": {"enabled": True}}
-    LIBRARY = "/usr/local/lib/npu-ipc/libnpu_ipc_preload.so"
-    ASKED = {_GROUP: "weights", "npu-ipc.io/inject": "preload"}
-
-    def created(self, manifest):
-        """As the API server would hold it."""
-        return json.loads(self.kubectl.run("create", "--dry-run=server", "-o", "json", "-f", "-", stdin=json.dumps(manifest)))
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        environment.kubectl.wait_for_object(
-            "mutatingadmissionpolicies", "demo-npu-ipc-preload", lambda _: True, "the policy")
-
-    def mutated(self, *containers, init=()):
-        manifest = pod("guest", annotations=self.ASKED, initContainers=list(init))
-        manifest["spec"]["containers"] = list(containers)
-        return self.created(manifest)["spec"]
-
-    def environment_of(self, each):
-        return {entry["name"]: entry.get("value") for entry in each.get("env", [])}
-
-    def test_a_container_with_an_npu_is_given_the_environment_alone(self):
-        spec = self.mutated(container("main", resources={RESOURCE: 2}))
-        self.assertEqual(self.environment_of(spec["containers"][0]), {"LD_PRELOAD": self.LIBRARY})
-        self.assertEqual(spec["containers"][0]["resources"]["limits"], {RESOURCE: "2"})
-
-    def test_a_container_without_one_asks_for_the_marker_too(self):
-        spec = self.mutated(container("main", resources={"memory": "64Mi"}))
-        resources = spec["containers"][0]["resources"]
-        self.assertEqual(resources["limits"], {"memory": "64Mi", SHARE: "1"})
-        self.assertEqual(resources["requests"], {"memory": "64Mi", SHARE: "1"})
-
-    def test_what_the_pod_has_stays(self):
-        own = {**container("main", resources={RESOURCE: 1}),
-               "env": [{"name": "A", "value": "1"}, {"name": "LD_PRELOAD", "value": "/lib/jemalloc.so"},
-                       {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]}
-        after = self.mutated(own)["containers"][0]
-        self.assertEqual(self.environment_of(after), {"A": "1", "B": None, "LD_PRELOAD": f"/lib/jemalloc.so:{self.LIBRARY}"})
-        for untouched in ("command", "image", "name"):
-            self.assertEqual(after[untouched], own[untouched])
-
-    def test_every_container_is_meant(self):
-        spec = self.mutated(container("a", resources={RESOURCE: 1}), container("b"), init=[container("c")])
-        for each in spec["containers"] + spec["initContainers"]:
-            self.assertEqual(self.environment_of(each)["LD_PRELOAD"], self.LIBRARY)
-
-    def test_once_is_enough(self):
-        once = self.mutated(container("main"))["containers"][0]
-        twice = self.mutated({**container("main"), "env": once["env"], "resources": once["resources"]})["containers"][0]
-        self.assertEqual((once["env"], once["resources"]), (twice["env"], twice["resources"]))
-
-    def test_a_value_from_elsewhere_is_left_alone(self):
-        elsewhere = [{"name": "LD_PRELOAD", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}]
-        spec = self.mutated({**container("main"), "env": elsewhere})
-        self.assertEqual(spec["containers"][0]["env"], elsewhere)
-
-    def test_nobody_else_is_touched(self):
-        for annotations in ({}, {_GROUP: "weights"}, {_GROUP: "weights", "npu-ipc.io/inject": "library"}):
-            spec = self.created(pod("guest", annotations=annotations))["spec"]
-            self.assertNotIn("env", spec["containers"][0])
-            self.assertFalse(spec["containers"][0]["resources"])
 
 
 class Accepted(ClusterTestCase):

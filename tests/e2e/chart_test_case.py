@@ -20,6 +20,7 @@ class ChartTestCase(ClusterTestCase):
 
     VALUES: dict
     REPLACED = ("plugin", "broker", "driver")
+    NODES = (environment.NODE,)
     release: Release
 
     @classmethod
@@ -35,7 +36,8 @@ class ChartTestCase(ClusterTestCase):
             cls.release.install(cls.VALUES)
             # Helm counts a node's pod among those that may be missing, and so waits for none on a single node.
             wait_until(cls.ready, "the daemons to be ready")
-            wait_for_allocatable(environment.kubectl, environment.NODE, RESOURCE, COUNT)
+            for node in cls.NODES:
+                wait_for_allocatable(environment.kubectl, node, RESOURCE, COUNT)
         except Exception as error:
             raise AssertionError(f"{error}\n{cls.account_of_the_pods()}") from error
 
@@ -57,16 +59,17 @@ class ChartTestCase(ClusterTestCase):
                    "the release's pods to be gone")
 
     @classmethod
-    def daemons(cls):
+    def daemons(cls, node=environment.NODE):
         """The daemons' pod."""
-        found = environment.kubectl.list("pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/name=npu-ipc")
+        found = environment.kubectl.list("pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/name=npu-ipc",
+                                         "--field-selector", f"spec.nodeName={node}")
         if len(found) != 1:
-            raise LookupError(f"{len(found)} pods of the daemons")
+            raise LookupError(f"{len(found)} pods of the daemons on {node}")
         return found[0]
 
     @classmethod
     def ready(cls):
-        return all(each["ready"] for each in cls.daemons()["status"]["containerStatuses"])
+        return all(each["ready"] for node in cls.NODES for each in cls.daemons(node)["status"]["containerStatuses"])
 
     def pid_of(self, container):
         """Of a daemon, as the host has it."""

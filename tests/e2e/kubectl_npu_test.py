@@ -10,22 +10,28 @@ from chart_test import ChartWithExamples
 from cluster.process import wait_until
 
 
-class KubectlNpu(ChartWithExamples):
+class KubectlNpuTestCase(ChartWithExamples):
 
     VALUES = {"simulator": {"enabled": True}}
 
-    def npu(self, *arguments, exit_code=0):
-        """What it prints."""
+    def run_npu(self, *arguments):
         kubectl = pathlib.Path(self.kubectl.program)
         path = f"{environment.programs_of_this_build}:{kubectl.parent}:{os.environ['PATH']}"
         kubeconfig = str(environment.control_plane.kubeconfig("admin"))
-        ran = subprocess.run([kubectl, "npu", *arguments], capture_output=True, text=True, timeout=60, check=False,
-                             env={**os.environ, "PATH": path, "KUBECONFIG": kubeconfig})
+        return subprocess.run([kubectl, "npu", *arguments], capture_output=True, text=True, timeout=60, check=False,
+                              env={**os.environ, "PATH": path, "KUBECONFIG": kubeconfig})
+
+    def npu(self, *arguments, exit_code=0):
+        """What it prints."""
+        ran = self.run_npu(*arguments)
         self.assertEqual(ran.returncode, exit_code, ran.stdout + ran.stderr)
         return ran.stdout
 
     def items(self, *arguments):
         return json.loads(self.npu(*arguments, "-o", "json"))["items"]
+
+
+class KubectlNpu(KubectlNpuTestCase):
 
     def test_a_share_in_use_is_shown_with_both_sides(self):
         self.run_example("exporter", "exporter", {"npu-ipc.io/group": "weights"})
