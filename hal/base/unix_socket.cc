@@ -46,24 +46,39 @@ Status RemoveStaleSocket(const std::string& path) {
   return Status::Ok();
 }
 
-}  // namespace
-
-Result<UniqueFd> LockSocketPath(const std::string& socket_path) {
-  const std::string path = socket_path + ".lock";
-  UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!lock) return PosixError(errno, "open " + path);
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) {
-      return Status(StatusCode::kAlreadyExists, "another process is already serving " +
-                                                    socket_path + " (it holds " + path +
-                                                    "); stop it, or use another path");
-    }
-    return PosixError(errno, "flock " + path);
-  }
-  return lock;
+// Whether the open file is the one that the path leads to.
+bool IsFileAt(const std::string& path, int fd) {
+  struct stat at_path = {};
+  struct stat open_file = {};
+  return ::lstat(path.c_str(), &at_path) == 0 && ::fstat(fd, &open_file) == 0 &&
+         at_path.st_dev == open_file.st_dev && at_path.st_ino == open_file.st_ino;
 }
 
-UnixListener::UnixListener(std::string path, UniqueFd lock, UniqueFd socket, dev_t device,
+}  // namespace
+
+Result<SocketLock> SocketLock::Take(const std::string& socket_path) {
+  const std::string path = socket_path + ".lock";
+  for (;;) {
+    UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file) return PosixError(errno, "open " + path);
+    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno == EWOULDBLOCK) {
+        return Status(StatusCode::kAlreadyExists, "another process is already serving " +
+                                                      socket_path + " (it holds " + path +
+                                                      "); stop it, or use another path");
+      }
+      return PosixError(errno, "flock " + path);
+    }
+    // Its last holder may have removed it since it was opened: the lock is then on nobody's file.
+    if (IsFileAt(path, file.get())) return SocketLock(path, std::move(file));
+  }
+}
+
+SocketLock::~SocketLock() {
+  if (file_ && IsFileAt(path_, file_.get())) ::unlink(path_.c_str());
+}
+
+UnixListener::UnixListener(std::string path, SocketLock lock, UniqueFd socket, dev_t device,
                            ino_t inode, uint64_t idle_since_ticks)
     : path_(std::move(path)),
       lock_(std::move(lock)),
@@ -82,7 +97,7 @@ UnixListener::~UnixListener() {
 Result<std::unique_ptr<UnixListener>> UnixListener::Listen(const std::string& path, mode_t mode) {
   const Result<sockaddr_un> address = Address(path);
   if (!address.ok()) return address.status();
-  Result<UniqueFd> lock = LockSocketPath(path);
+  Result<SocketLock> lock = SocketLock::Take(path);
   if (!lock.ok()) return lock.status();
   if (Status removed = RemoveStaleSocket(path); !removed.ok()) return removed;
 

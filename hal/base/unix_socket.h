@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "hal/base/fd.h"
@@ -15,10 +16,22 @@
 
 namespace npu_ipc {
 
-// Makes this process the only one to serve a socket at `path`, for as long as the lock is held: a
-// lock on the file `<path>.lock`, which is made and stays. kAlreadyExists when another live process
-// holds it.
-Result<UniqueFd> LockSocketPath(const std::string& path);
+// Makes this process the only one to serve a socket at a path: a lock on the file `<path>.lock`,
+// which is made, and removed with this. What a process leaves that was killed is taken over.
+class SocketLock {
+ public:
+  // kAlreadyExists when another live process holds it.
+  static Result<SocketLock> Take(const std::string& socket_path);
+  SocketLock(SocketLock&&) = default;
+  SocketLock& operator=(SocketLock&&) = delete;
+  ~SocketLock();
+
+ private:
+  SocketLock(std::string path, UniqueFd file) : path_(std::move(path)), file_(std::move(file)) {}
+
+  std::string path_;
+  UniqueFd file_;  // empty once it was moved from
+};
 
 // A listening socket at a path, and the lock file (`<path>.lock`) that makes this process its only
 // owner. The socket file is removed when this is destroyed, if it is still ours (same inode).
@@ -44,11 +57,11 @@ class UnixListener {
   uint64_t idle_since_ticks() const { return idle_since_ticks_; }
 
  private:
-  UnixListener(std::string path, UniqueFd lock, UniqueFd socket, dev_t device, ino_t inode,
+  UnixListener(std::string path, SocketLock lock, UniqueFd socket, dev_t device, ino_t inode,
                uint64_t idle_since_ticks);
 
   std::string path_;
-  UniqueFd lock_;
+  SocketLock lock_;
   UniqueFd socket_;
   dev_t device_;
   ino_t inode_;

@@ -10,7 +10,6 @@
 #include <string>
 #include <utility>
 
-#include "hal/base/fd.h"
 #include "hal/base/result.h"
 #include "hal/base/unix_socket.h"
 #include "plugin/grpc/keep_running.h"
@@ -33,7 +32,7 @@ class UnixServer {
                         " bytes; a local socket's path has at most " +
                         std::to_string(sizeof(sockaddr_un::sun_path) - 1));
     }
-    Result<UniqueFd> lock = LockSocketPath(path);
+    Result<SocketLock> lock = SocketLock::Take(path);
     if (!lock.ok()) return lock.status();
     std::unique_ptr<UnixServer> server(new UnixServer(path, std::move(*lock)));
     if (!server->Listen(service)) {
@@ -58,7 +57,7 @@ class UnixServer {
   }
 
  private:
-  UnixServer(std::string path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+  UnixServer(std::string path, SocketLock lock) : path_(std::move(path)), lock_(std::move(lock)) {}
 
   bool Listen(grpc::Service& service) {
     KeepGrpcRunning();
@@ -72,7 +71,7 @@ class UnixServer {
   }
 
   const std::string path_;
-  const UniqueFd lock_;
+  const SocketLock lock_;
   struct stat made_ = {};  // the socket
   std::unique_ptr<grpc::Server> server_;
 };

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <string>
 
 #include "gtest/gtest.h"
@@ -97,6 +98,18 @@ TEST(UnixListener, ASecondOneAtTheSamePathIsRefusedAndNamesTheLock) {
   EXPECT_EQ(second.status().code(), StatusCode::kAlreadyExists);
   EXPECT_NE(second.status().message().find("s.lock"), std::string::npos);
   EXPECT_TRUE(ConnectUnix(directory.Path("s")).ok());
+}
+
+TEST(UnixListener, LeavesNothingBehindAndWhatAKilledOneLeftIsTakenOver) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.Path("s");
+  const UniqueFd left(::open((path + ".lock").c_str(), O_CREAT | O_CLOEXEC | O_WRONLY, 0600));
+  ASSERT_TRUE(left);
+  for (int i = 0; i < 2; ++i) {
+    const auto listener = UnixListener::Listen(path, 0666);
+    ASSERT_TRUE(listener.ok()) << listener.status().message();
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
 }
 
 TEST(UnixListener, LeavesAFileThatIsNoSocketAlone) {
