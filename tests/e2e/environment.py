@@ -3,7 +3,6 @@
 import functools
 import pathlib
 
-import images
 from broker_account import BrokerAccount
 from cluster import box, image, programs
 from cluster.control_plane import SERVICE_ADDRESS, ControlPlane
@@ -24,12 +23,15 @@ second_node: SecondNode  # not started: start_second_node()
 account: BrokerAccount
 npus: Npus
 programs_of_this_build: pathlib.Path
+image_archives: list  # of the images that the chart names
 
 
-def start(build_tree, log_directory, cgroup, kubelet):
-    """Inside the box. Returns when the node is Ready and offers all NPUs."""
+def start(build_tree, log_directory, cgroup, kubelet, images):
+    """Inside the box. Returns when the node is Ready and offers all NPUs. `images` are archives of this build's, for
+    load_images() and start_second_node()."""
     # pylint: disable=global-statement
-    global tools, work, kubectl, control_plane, node, second_node, account, npus, programs_of_this_build
+    global tools, work, kubectl, control_plane, node, second_node, account, npus, programs_of_this_build, image_archives
+    image_archives = images
     tools = programs.build(kubelet)
     box.furnish(NODE, [SERVICE_ADDRESS, address(1)])
     programs_of_this_build = build_tree / "bin"
@@ -58,7 +60,7 @@ def start(build_tree, log_directory, cgroup, kubelet):
 def start_second_node():
     """One that has this build's images, and no NPUs. Returns when it is Ready."""
     second_node.start(control_plane.kubeconfig(f"system:node:{SECOND_NODE}"), work / "image.tar",
-                      *images.build().values())
+                      *image_archives)
     wait_until_ready(kubectl, SECOND_NODE)
 
 
@@ -71,5 +73,5 @@ def stop_second_node():
 @functools.cache
 def load_images():
     """Once, when the first test needs them: the node has this build's images."""
-    for archive in images.build().values():
+    for archive in image_archives:
         node.ctr("images", "import", archive)

@@ -29,6 +29,7 @@ def _arguments():
     parser.add_argument("--shell", action="store_true", help="a shell in the cluster's box instead of the tests")
     parser.add_argument("tests", nargs="*", help="names of tests as unittest takes them; default: all")
     parser.add_argument("--in-box", help=argparse.SUPPRESS)  # the cgroup
+    parser.add_argument("--images", nargs="*", default=[], help=argparse.SUPPRESS)  # archives
     options = parser.parse_args()
     options.build_tree = options.build_tree.resolve()
     another = "" if options.kubelet == programs.CONTROL_PLANE else f"-{options.kubelet}"
@@ -54,14 +55,15 @@ def _outside(options):
     with box.interruptible():
         for kubelet in programs.KUBELETS if options.build_only else [options.kubelet]:
             programs.build(kubelet)
+        archives = []
         if options.build_only or not options.shell and _install_the_chart(_suite(options.tests)):
-            images.build()
+            archives = images.build().values()
         if options.build_only:
             return 0
         shutil.rmtree(options.log_directory, ignore_errors=True)
         options.log_directory.mkdir(parents=True)
         with box.cgroup("npu-e2e-") as name:
-            code = box.run([sys.executable, *sys.argv, "--in-box", name])
+            code = box.run([sys.executable, *sys.argv, "--in-box", name, "--images", *map(str, archives)])
     if code != 0:
         print(f"e2e: failed; the logs of all daemons are in {options.log_directory}", file=sys.stderr)
     return code
@@ -70,7 +72,7 @@ def _outside(options):
 def _inside(options):
     box.become_init()
     began = time.monotonic()
-    environment.start(options.build_tree, options.log_directory, options.in_box, options.kubelet)
+    environment.start(options.build_tree, options.log_directory, options.in_box, options.kubelet, options.images)
     print(f"e2e: cluster ready in {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
     if options.shell:
         variables = {**os.environ, "KUBECONFIG": str(environment.control_plane.kubeconfig("admin")),

@@ -106,7 +106,7 @@ def _documents(chunks):
     text = ""
     decode = json.JSONDecoder().raw_decode
     for chunk in chunks:
-        text += chunk
+        text = (text + chunk).lstrip()  # what follows a document may come with the next one
         while text:
             try:
                 document, length = decode(text)
