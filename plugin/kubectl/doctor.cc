@@ -81,6 +81,25 @@ std::vector<std::string> Names(const Json& list) {
   return names;
 }
 
+bool Contains(const Json& list, const char* text) {
+  return std::find(list.begin(), list.end(), text) != list.end();
+}
+
+// What keeps a container's processes from opening what is not theirs; empty where nothing does.
+std::string WithoutRootsAccess(const Json& pod, const Json& container) {
+  const Json& own = Field(container, "securityContext");
+  auto user = Number(own, "runAsUser");
+  if (!user) user = Number(Field(pod, "spec", "securityContext"), "runAsUser");
+  const std::string name = "container " + Text(container, "name");
+  if (user.value_or(0) != 0) return name + " runs as user " + std::to_string(*user);
+  const Json& dropped = Field(own, "capabilities", "drop");
+  const bool drops = Contains(dropped, "ALL") || Contains(dropped, "DAC_OVERRIDE");
+  if (drops && !Contains(Field(own, "capabilities", "add"), "DAC_OVERRIDE")) {
+    return name + " has dropped the capability DAC_OVERRIDE";
+  }
+  return "";
+}
+
 bool Passed(const Json& steps, const std::string& name) {
   return std::any_of(steps.begin(), steps.end(), [&](const Json& step) {
     return Text(step, "name") == name && Text(step, "status") == "Ok";
@@ -208,6 +227,22 @@ Json InjectedStep(const Json& pod, const std::vector<std::string>& resources, bo
   return Step("injected", "Ok", "its containers are given the library and the socket");
 }
 
+std::optional<Json> DeviceNodesStep(const Json& pod) {
+  std::string why;
+  const Json& host_users = Field(pod, "spec", "hostUsers");
+  if (host_users.is_boolean() && !host_users.get<bool>()) {
+    why = "its user ids are not the node's (hostUsers: false)";
+  }
+  for (const Json& container : Field(pod, "spec", "containers")) {
+    if (why.empty()) why = WithoutRootsAccess(pod, container);
+  }
+  if (why.empty()) return std::nullopt;
+  return Step("device-nodes", "Unknown",
+              why +
+                  ": /dev/davinci* must be 0666 on the node; where they are 0660, the driver's "
+                  "default, aclrtSetDevice fails");
+}
+
 Result<Diagnosis> DiagnosePod(const Fleet& fleet, const std::string& argument) {
   const std::vector<std::string> parts = SplitPod(argument);
   const Result<std::string> pod_namespace =
@@ -243,6 +278,9 @@ Result<Diagnosis> DiagnosePod(const Fleet& fleet, const std::string& argument) {
     if (Text(step, "name") == "connected") {
       diagnosis.steps.push_back(InjectedStep(*pod, Names(Field(answer.document, "resources")),
                                              Passed(steps, "connected")));
+      // Who shares has opened them.
+      const std::optional<Json> device_nodes = DeviceNodesStep(*pod);
+      if (device_nodes && !Passed(steps, "whitelisted")) diagnosis.steps.push_back(*device_nodes);
     }
     diagnosis.steps.push_back(step);
   }

@@ -1,6 +1,7 @@
 // `kubectl npu doctor`: where the way of a pod to a share stops, and what to do.
 #pragma once
 
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -35,6 +36,10 @@ nlohmann::json ScheduledStep(const nlohmann::json& pod);
 // and the socket; `connected`: whether a process of it has been seen, which proves it.
 nlohmann::json InjectedStep(const nlohmann::json& pod, const std::vector<std::string>& resources,
                             bool connected);
+
+// Why the driver's device nodes, 0660 and its own user's unless it was installed for all users, may
+// not open in the pod; nullopt where nothing that the pod says is in the way.
+std::optional<nlohmann::json> DeviceNodesStep(const nlohmann::json& pod);
 
 void PrintDiagnosis(const Diagnosis& diagnosis, std::ostream& out);
 nlohmann::json ToJson(const Diagnosis& diagnosis);

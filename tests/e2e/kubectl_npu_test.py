@@ -51,6 +51,11 @@ class KubectlNpu(KubectlNpuTestCase):
         self.assertIn("npu-ipc.io/group", self.npu("doctor", "plain", exit_code=1))
         self.npu("doctor", "nobody", exit_code=1)
 
+    def test_doctor_says_why_devices_may_not_open(self):
+        # The nodes are 0660, as the driver makes them.
+        self.run_pod("mapped", npus=1, annotations={"npu-ipc.io/group": "weights"}, hostUsers=False)
+        self.assertRegex(self.npu("doctor", "mapped", exit_code=1), "device-nodes .*hostUsers: false.* must be 0666")
+
     def test_every_command_answers(self):
         for command in ("devices", "pods", "shares", "audit", "top", "events"):
             with self.subTest(command):

@@ -54,6 +54,30 @@ TEST(DoctorSteps, PreloadNeedsItsVariable) {
   EXPECT_EQ(InjectedStep(pod, {"npu-ipc.io/share"}, false)["status"], "Ok");
 }
 
+TEST(DoctorSteps, APodThatMayNotOpenTheDevicesIsToldWhatItTakes) {
+  EXPECT_EQ(DeviceNodesStep(RunningPod()), std::nullopt);
+  json own_ids = RunningPod();
+  own_ids["spec"]["hostUsers"] = false;
+  const std::optional<json> step = DeviceNodesStep(own_ids);
+  ASSERT_TRUE(step);
+  EXPECT_EQ((*step)["status"], "Unknown");
+  EXPECT_THAT((*step)["message"].get<std::string>(), HasSubstr("hostUsers: false"));
+
+  json container = {{"name", "main"}, {"securityContext", {{"capabilities", {{"drop", {"ALL"}}}}}}};
+  const std::optional<json> dropped = DeviceNodesStep(RunningPod(container));
+  ASSERT_TRUE(dropped);
+  EXPECT_THAT((*dropped)["message"].get<std::string>(), HasSubstr("main has dropped"));
+  container["securityContext"]["capabilities"]["add"] = {"DAC_OVERRIDE"};
+  EXPECT_EQ(DeviceNodesStep(RunningPod(container)), std::nullopt);
+
+  json as_user = RunningPod(container);
+  as_user["spec"]["securityContext"]["runAsUser"] = 1000;
+  ASSERT_TRUE(DeviceNodesStep(as_user));
+  EXPECT_THAT((*DeviceNodesStep(as_user))["message"].get<std::string>(), HasSubstr("user 1000"));
+  as_user["spec"]["containers"][0]["securityContext"]["runAsUser"] = 0;  // the container's own wins
+  EXPECT_EQ(DeviceNodesStep(as_user), std::nullopt);
+}
+
 class DoctorRun : public FakeKubectlTest {
  protected:
   DoctorRun() {
