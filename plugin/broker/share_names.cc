@@ -89,10 +89,12 @@ void ShareRegistry::CameBack(ClientId id) {
 
 void ShareRegistry::FreeNamesOf(const ProcessKey& exporter) {
   const auto away = away_.extract(exporter);
+  size_t freed = 0;
   for (const RegionName& name : away.mapped().names) {
     const auto kept = names_of_away_.find(name);
     if (kept == names_of_away_.end() || kept->second.exporter != away.key()) continue;
-    spdlog::info("name is kept no longer: name={} pid={}", name.Text(), away.key().pid);
+    spdlog::debug("name is kept no longer: name={} pid={}", name.Text(), away.key().pid);
+    ++freed;
     name_file_->Clear(kept->second.slot);
     names_of_away_.erase(kept);
     if (!waiting_.contains(name)) continue;
@@ -101,6 +103,9 @@ void ShareRegistry::FreeNamesOf(const ProcessKey& exporter) {
       WakeWaiting(name);
       OnChange();
     });
+  }
+  if (freed > 0) {
+    spdlog::info("names are kept no longer: names={} pid={}", freed, away.key().pid);
   }
 }
 
