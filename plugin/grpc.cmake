@@ -24,7 +24,8 @@ if(NPU_IPC_SANITIZE MATCHES "thread")
   # (ignore_noninstrumented_modules=1), and a static gRPC would be part of ours. So it needs no
   # suppression, and races of our own are reported wherever they are.
   target_link_libraries(npu_ipc_grpc INTERFACE grpc++_unsecure grpc_unsecure gpr protobuf
-                                               absl_synchronization Threads::Threads)
+                                               absl_raw_hash_set absl_synchronization
+                                               absl_throw_delegate Threads::Threads)
 else()
   set(npu_ipc_grpc_files)
   foreach(archive IN LISTS NPU_IPC_GRPC_ARCHIVES)

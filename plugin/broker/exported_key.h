@@ -11,11 +11,10 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "plugin/broker/deadlines.h"
+#include "plugin/broker/id_map.h"
 #include "plugin/broker/line_limit.h"
 #include "plugin/broker/share_types.h"
 #include "plugin/pods/policy.h"
@@ -55,8 +54,8 @@ struct PodRecord {
   // whose annotations have gone bad, says it no more.
   pods::RevokeMode revoke = pods::RevokeMode::kNotify;
   LineLimit refusal_lines;
-  // The keys whose whitelists have processes of the pod, and those.
-  std::unordered_map<ExportedKey*, std::unordered_set<pid_t>> listed_on;
+  // The keys whose whitelists have processes of the pod, and those: each once.
+  FlatMap<ExportedKey*, std::vector<pid_t>> listed_on;
 };
 
 // A pid that the exporter was asked to whitelist. The driver never takes one off.
@@ -86,7 +85,7 @@ struct ExportedKey {
   ProcessKey process;  // the exporter
   PodRecord* pod = nullptr;
   uint64_t allocation_bytes = 0;
-  std::unordered_map<pid_t, Listing> listings;
+  FlatMap<pid_t, Listing> listings;
   uint32_t listed_before = 0;     // processes that were listed under an earlier broker
   bool whitelist_read = false;    // who they are was looked up, or will be
   std::set<RegionId> regions;     // its names, with those that are withdrawn and still held

@@ -35,7 +35,7 @@ class Generations {
   const size_t capacity_;
   uint64_t forgotten_;  // the highest generation that was forgotten
   std::unordered_map<RegionName, uint64_t, RegionNameHash> last_;
-  std::deque<RegionName> oldest_first_;
+  std::deque<const RegionName*> oldest_first_;  // keys of last_, which stay where they are
 };
 
 // Microseconds since the machine was started, suspends included.

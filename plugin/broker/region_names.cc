@@ -4,11 +4,10 @@
 
 namespace npu_ipc::broker {
 
-void RegionNames::emplace(const RegionName& name, RegionId region) {
-  const auto [entry, is_new] = regions_.emplace(name, region);
-  if (!is_new) return;
-  ordered_[name.group].emplace(entry->first.name, region);
-  if (note_) changes_.push_back({name, region, true});
+void RegionNames::emplace(const RegionName* name, RegionId region) {
+  if (!regions_.emplace(name, region).second) return;
+  ordered_[name->group].emplace(name->name, region);
+  if (note_) changes_.push_back({*name, region, true});
 }
 
 void RegionNames::erase(const RegionName& name) {

@@ -1,6 +1,8 @@
 // Which live region has a name: by name, in the order of names, and what has changed.
 #pragma once
 
+#include <absl/container/flat_hash_map.h>
+
 #include <map>
 #include <optional>
 #include <string>
@@ -17,7 +19,19 @@ namespace npu_ipc::broker {
 // the logarithm of a group's.
 class RegionNames {
  public:
-  using Map = std::unordered_map<RegionName, RegionId, RegionNameHash>;
+  // Of names that are elsewhere, found by any that is equal.
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(const RegionName& name) const { return RegionNameHash()(name); }
+    size_t operator()(const RegionName* name) const { return RegionNameHash()(*name); }
+  };
+  struct Equal {
+    using is_transparent = void;
+    bool operator()(const RegionName* a, const RegionName* b) const { return *a == *b; }
+    bool operator()(const RegionName* a, const RegionName& b) const { return *a == b; }
+    bool operator()(const RegionName& a, const RegionName* b) const { return a == *b; }
+  };
+  using Map = absl::flat_hash_map<const RegionName*, RegionId, Hash, Equal>;
 
   struct Change {
     RegionName name;
@@ -30,7 +44,8 @@ class RegionNames {
   Map::const_iterator end() const { return regions_.end(); }
   bool contains(const RegionName& name) const { return regions_.contains(name); }
   size_t size() const { return regions_.size(); }
-  void emplace(const RegionName& name, RegionId region);
+  // `name` must stay as it is, and where it is, until it is erased.
+  void emplace(const RegionName* name, RegionId region);
   void erase(const RegionName& name);
   // Its region is another generation.
   void NoteRenewal(const RegionName& name, RegionId region) {
@@ -55,7 +70,7 @@ class RegionNames {
   };
 
   Map regions_;
-  // Views of the keys of `regions_`, which stay where they are.
+  // Views of the same names.
   std::unordered_map<GroupKey, std::map<std::string_view, RegionId>, GroupHash> ordered_;
   bool note_ = false;
   std::vector<Change> changes_;

@@ -40,7 +40,7 @@ void ShareRegistry::KeepNames(NameFile& file) {
 
 // REQUIRES: nobody else has the name, or is to have it.
 void ShareRegistry::GiveName(Region& region) {
-  names_.emplace(region.name, region.id);
+  names_.emplace(&region.name, region.id);
   RecordName(region);
 }
 

@@ -77,6 +77,7 @@ ClientId ShareRegistry::AddClient(ClientInfo info) {
   Client& client = clients_[id];
   client.info = std::move(info);
   client.pod = &pod;
+  client.process = &process;
   return id;
 }
 

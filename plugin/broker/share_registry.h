@@ -18,6 +18,7 @@
 #include "plugin/broker/deadlines.h"
 #include "plugin/broker/exported_key.h"
 #include "plugin/broker/generations.h"
+#include "plugin/broker/id_map.h"
 #include "plugin/broker/messages.h"
 #include "plugin/broker/metrics.h"
 #include "plugin/broker/name_file.h"
@@ -267,6 +268,7 @@ class ShareRegistry {
     ClientInfo info;
     bool connected = true;
     PodRecord* pod = nullptr;
+    ProcessRecord* process = nullptr;  // of info.process
     Deadlines::Id grace = 0;
     size_t asked = 0;  // whitelistings that it has not answered
     std::set<RegionId> regions;
@@ -365,7 +367,7 @@ class ShareRegistry {
   static std::optional<Refusal> CheckLimit(const Count& count, size_t own, size_t of_pod,
                                            std::string_view of_what, std::string_view setting);
   std::optional<Refusal> CheckRegions(const Client& client);
-  ProcessRecord& RecordOf(const Client& client) { return processes_.at(client.info.process); }
+  ProcessRecord& RecordOf(const Client& client) { return *client.process; }
 
   template <class M>
   void Send(ClientId client, const M& message) {
@@ -561,7 +563,7 @@ class ShareRegistry {
   std::unordered_map<ProcessKey, std::map<Handle, std::set<GrantId>>, ProcessKeyHash> awaited_;
 
   uint64_t next_id_ = 1;  // of clients, regions, attaches and grants
-  std::unordered_map<ClientId, Client> clients_;
+  IdMap<Client> clients_;
   std::unordered_map<ProcessKey, ProcessRecord, ProcessKeyHash> processes_;
   std::unordered_map<pid_t, ProcessKey> pid_holders_;  // whoever was known by it last
   std::unordered_map<std::string, PodRecord> pods_;
@@ -570,8 +572,8 @@ class ShareRegistry {
   size_t rotating_ = 0;         // keys
   std::unordered_map<uint64_t, SharedKey> rotations_;  // that the exporter was asked for
   std::unordered_map<std::string, std::set<RegionId>> guest_regions_;  // by the group's namespace
-  std::unordered_map<RegionId, Region> regions_;
-  RegionNames names_;  // the live ones
+  IdMap<Region> regions_;
+  RegionNames names_;  // the live ones; views of what regions_ has
   NameFile* name_file_ = nullptr;
   std::unordered_map<ProcessKey, AwayExporter, ProcessKeyHash> away_;  // as the kernel says them
   std::unordered_map<RegionName, NameFile::Entry, RegionNameHash> names_of_away_;

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "plugin/broker/share_registry.h"
 
@@ -20,14 +22,14 @@ void ShareRegistry::List(ExportedKey& key, const Client& importer) {
   const ProcessKey& process = importer.info.process;
   Listing& listing = key.listings[process.pid];
   if (listing.process == process) return;
-  if (listing.pod != nullptr && listing.pod != importer.pod) {
-    PodRecord& before = *listing.pod;
-    before.listed_on[&key].erase(process.pid);
-    if (before.listed_on[&key].empty()) before.listed_on.erase(&key);
-    DropPodIfUnused(before);
-  }
-  listing = {process, false, importer.pod};
-  importer.pod->listed_on[&key].insert(process.pid);
+  PodRecord* const before = std::exchange(listing, {process, false, importer.pod}).pod;
+  if (before == importer.pod) return;
+  importer.pod->listed_on[&key].push_back(process.pid);
+  if (before == nullptr) return;
+  const auto listed = before->listed_on.find(&key);
+  std::erase(listed->second, process.pid);
+  if (listed->second.empty()) before->listed_on.erase(listed);
+  DropPodIfUnused(*before);
 }
 
 // Nobody is on its whitelist any more.
@@ -81,7 +83,7 @@ void ShareRegistry::AddLearned(const SharedKey& key, const FoundProcess& found) 
   PodRecord& pod = pods_[found.pod_cgroup_uid];
   pod.uid = found.pod_cgroup_uid;
   listing = {found.process, false, &pod};
-  pod.listed_on[key.get()].insert(pid);
+  pod.listed_on[key.get()].push_back(pid);
 }
 
 }  // namespace npu_ipc::broker

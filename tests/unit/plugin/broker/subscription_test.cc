@@ -312,10 +312,13 @@ TEST_F(SmallLimitsTest, OnlyAWindowOfRegionsIsAdmittedAhead) {
 
 TEST(RegionNamesTest, NextIsWithinTheGroupAndThePrefix) {
   const GroupKey group{"ns", "g"};
+  const RegionName b1{group, "b1"}, b2{group, "b2"}, other{{"ns", "h"}, "b3"};
   RegionNames names;
-  names.emplace({group, "b1"}, 1);
-  names.emplace({group, "b2"}, 2);
-  names.emplace({{"ns", "h"}, "b3"}, 3);
+  names.emplace(&b1, 1);
+  names.emplace(&b2, 2);
+  names.emplace(&other, 3);
+  EXPECT_TRUE(names.contains({group, "b2"}));
+  EXPECT_FALSE(names.contains({group, "b3"}));
   EXPECT_EQ(names.Next(group, "b", ""), "b1");
   EXPECT_EQ(names.Next(group, "b", "a"), "b1");
   EXPECT_EQ(names.Next(group, "b", "b1"), "b2");
