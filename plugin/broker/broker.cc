@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,8 +30,19 @@ namespace {
 constexpr mode_t kSocketMode = 0666;
 constexpr mode_t kSocketDirectoryMode = 0711;
 constexpr auto kMarkVersionEvery = std::chrono::minutes(10);
-constexpr int kAcceptedAtOnce = 16;
+constexpr int kAcceptedAtOnce = 4;
+constexpr int kConnectsAtOnce = 4;  // as often as it may have connections
+constexpr int kStartedAtOnce = 2;   // one, and a look whether there are more
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
+
+// The peer's pid, as it was at connect(2): for counting, not for trusting, as another process may
+// have it by now. 0 where it is in no PID namespace that this process sees.
+pid_t PeerPid(int socket_fd) {
+  ucred credentials = {};
+  socklen_t length = sizeof(credentials);
+  ::getsockopt(socket_fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length);
+  return credentials.pid;
+}
 
 Status MakeSocketDirectory(const std::string& socket_path) {
   const std::string directory = std::filesystem::path(socket_path).parent_path();
@@ -315,8 +327,9 @@ void Broker::ReadSettingsAgain() {
 }
 
 void Broker::AcceptAll() {
-  // Whoever connects again and again is heard a few times a turn, as everybody is.
-  for (int accepted = 0; accepted < kAcceptedAtOnce; ++accepted) {
+  // Whoever connects again and again is heard once or twice a turn, as everybody is.
+  int started = 0;
+  for (int accepted = 0; accepted < kAcceptedAtOnce && started < kStartedAtOnce; ++accepted) {
     Result<UniqueFd> socket = listener_->Accept();
     if (!socket.ok()) {
       // Out of descriptors: the connection stays in the queue, so look again later, not at once.
@@ -327,17 +340,35 @@ void Broker::AcceptAll() {
     }
     if (!*socket) return;
     metrics_.CountConnection();
-    const SessionId id = next_session_++;
-    SessionHost& host = *this;
-    auto session =
-        std::make_unique<Session>(id,
-                                  SessionServices{*loop_, shares_, *pods_, *rights_, metrics_,
-                                                  settings_, lanes_, queue_limits_},
-                                  host);
-    Session& started = *session;
-    sessions_.emplace(id, std::move(session));
-    started.Start(std::move(socket).value(), listener_->idle_since_ticks());
+    if (!MayConnect(socket->get())) continue;
+    ++started;
+    StartSession(std::move(socket).value());
   }
+}
+
+void Broker::StartSession(UniqueFd socket) {
+  const SessionId id = next_session_++;
+  SessionHost& host = *this;
+  auto session =
+      std::make_unique<Session>(id,
+                                SessionServices{*loop_, shares_, *pods_, *rights_, metrics_,
+                                                settings_, lanes_, queue_limits_},
+                                host);
+  Session& started = *session;
+  sessions_.emplace(id, std::move(session));
+  started.Start(std::move(socket), listener_->idle_since_ticks());
+}
+
+bool Broker::MayConnect(int socket_fd) {
+  const pid_t pid = PeerPid(socket_fd);
+  const TimePoint now = loop_->clock().Now();
+  if (connect_limit_.Take(pid, kConnectsAtOnce * settings_.max_connections, now)) return true;
+  metrics_.CountDenial(wire::Status::kLimit);
+  if (const auto left_out = connect_limit_lines_.Next(now)) {
+    spdlog::warn("connection closed, the process connects too often: pid={}{}", pid,
+                 LeftOutText(*left_out));
+  }
+  return false;
 }
 
 void Broker::OnPodsChanged(const std::vector<std::string>& changed_uids) {

@@ -11,7 +11,10 @@
 #include "hal/base/event_loop.h"
 #include "hal/base/unix_socket.h"
 #include "plugin/broker/cluster_reporter.h"
+#include "plugin/broker/connect_limit.h"
 #include "plugin/broker/diagnostics.h"
+#include "plugin/broker/id_map.h"
+#include "plugin/broker/line_limit.h"
 #include "plugin/broker/metrics.h"
 #include "plugin/broker/pod_rights.h"
 #include "plugin/broker/session.h"
@@ -60,6 +63,9 @@ class Broker final : private ShareContext, private SessionHost {
   void OnSignal(int signal);
   void ReadSettingsAgain();
   void AcceptAll();
+  // Whether the process at the other end has not connected too often.
+  bool MayConnect(int socket_fd);
+  void StartSession(UniqueFd socket);
   void OnPodsChanged(const std::vector<std::string>& changed_uids);
   void ArmDeadline();
   void UpdateReadiness();
@@ -108,6 +114,8 @@ class Broker final : private ShareContext, private SessionHost {
   ShareRegistry shares_;
   Lanes lanes_;
   QueueLimits queue_limits_;
+  ConnectLimit connect_limit_;
+  LineLimit connect_limit_lines_;
   std::unique_ptr<pods::PodDirectory> pods_;
   std::string pods_note_;              // set before http_ is
   std::unique_ptr<PodRights> rights_;  // of pods_ and settings_.policy
@@ -118,7 +126,7 @@ class Broker final : private ShareContext, private SessionHost {
 
   SessionId next_session_ = 1;
   std::unordered_map<SessionId, std::unique_ptr<Session>> sessions_;
-  std::unordered_map<ClientId, Session*> clients_;
+  FlatMap<ClientId, Session*> clients_;
   std::unordered_map<std::string, std::unordered_set<SessionId>> awaiting_pod_;  // by cgroup uid
 
   std::unique_ptr<ClusterReporter> reporter_;  // null where there is no cluster

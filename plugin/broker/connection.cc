@@ -16,7 +16,7 @@ Result<std::unique_ptr<Connection>> Connection::Open(EventLoop& loop, Lanes& lan
   std::unique_ptr<Connection> connection(
       new Connection(loop, lanes, std::move(lane), limits, std::move(socket), handler));
   Result<EventLoop::WatchId> watch =
-      loop.Watch(connection->socket_.get(), EPOLLIN,
+      loop.Watch(connection->socket_.get(), connection->events_,
                  [self = connection.get()](uint32_t events) { self->OnEvents(events); });
   if (!watch.ok()) return watch.status();
   connection->watch_ = *watch;
@@ -103,7 +103,10 @@ void Connection::PauseReading(bool pause) {
 
 void Connection::UpdateEvents() {
   if (!open()) return;
-  loop_.SetEvents(watch_, (paused_ ? 0U : EPOLLIN) | (queue_.empty() ? 0U : EPOLLOUT));
+  const uint32_t events = (paused_ ? 0U : EPOLLIN) | (queue_.empty() ? 0U : EPOLLOUT);
+  if (events == events_) return;
+  events_ = events;
+  loop_.SetEvents(watch_, events);
 }
 
 void Connection::Close() {

@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/types.h>
 
 #include <deque>
@@ -84,6 +85,7 @@ class Connection final : private Lane::Speaker {
   UniqueFd socket_;
   Handler& handler_;
   EventLoop::WatchId watch_ = 0;
+  uint32_t events_ = EPOLLIN;  // that it waits for
   bool paused_ = false;
   std::deque<std::vector<uint8_t>> queue_;
   size_t queued_bytes_ = 0;

@@ -32,6 +32,7 @@ struct Lane {
   size_t connections = 0;
   size_t queued_bytes = 0;  // that its clients have not read
   LineLimit refusal_lines;
+  LineLimit connection_lines{200};  // a line each for a process of every rank, and their ends
 };
 
 // Not thread safe. A round gives each lane one turn, so that whoever asks little is heard as soon

@@ -18,13 +18,15 @@ class LineLimit {
   static constexpr size_t kLines = 20;
   static constexpr Duration kPeriod = std::chrono::seconds(10);  // for so many
 
+  explicit LineLimit(size_t lines = kLines) : limit_(lines) {}
+
   // How many lines were left out since the last one; nothing where this one has to be, too.
   std::optional<size_t> Next(TimePoint now) {
     if (!began_ || now - *began_ >= kPeriod) {
       began_ = now;
       lines_ = 0;
     }
-    if (lines_ == kLines) {
+    if (lines_ == limit_) {
       ++left_out_;
       return std::nullopt;
     }
@@ -33,6 +35,7 @@ class LineLimit {
   }
 
  private:
+  size_t limit_;
   std::optional<TimePoint> began_;
   size_t lines_ = 0;
   size_t left_out_ = 0;

@@ -126,6 +126,12 @@ std::string Session::Describe() const {
   return container_ ? "pod_uid=" + container_->pod_uid + " " + text : text;
 }
 
+void Session::LogConnection(std::string_view event) {
+  if (const auto left_out = lane_->connection_lines.Next(services_.loop.clock().Now())) {
+    spdlog::info("{}: {}{}", event, Describe(), LeftOutText(*left_out));
+  }
+}
+
 void Session::OnPacket(const void* packet, size_t bytes, bool truncated, pid_t sender_pid) {
   // The pid counts for as long as the process has it: what another process sent under it later, or
   // what it left behind, is nobody's. OnProcessEnded() follows.
@@ -202,7 +208,7 @@ void Session::Serve(const pods::Pod& pod) {
   if (own_pid.ok()) info.own_pid = *own_pid;
   client_ = services_.shares.AddClient(std::move(info));
   host_.OnClientAdded(id_, client_);
-  spdlog::info("client connected: {}", Describe());
+  LogConnection("client connected");
   if (refusal != nullptr) {
     Refuse(hello_request_id_, *refusal);
   } else {
@@ -348,7 +354,10 @@ void Session::RefuseAndClose(uint64_t request_id, const Refusal& refusal) {
 void Session::OnClosed(bool slow) {
   if (slow) {
     services_.metrics.CountSlowClient();
-    spdlog::warn("client dropped, it does not read what it is sent: {}", Describe());
+    if (const auto left_out = lane_->connection_lines.Next(services_.loop.clock().Now())) {
+      spdlog::warn("client dropped, it does not read what it is sent: {}{}", Describe(),
+                   LeftOutText(*left_out));
+    }
   }
   LoseConnection();
 }
@@ -365,7 +374,7 @@ void Session::LoseConnection() {
   StopAwaitingPod();
   if (state_ != State::kServing) return End();
   state_ = State::kDisconnected;
-  spdlog::info("client disconnected: {}", Describe());
+  LogConnection("client disconnected");
   services_.shares.Disconnect(client_);
   host_.OnSharesChanged();
 }
@@ -379,7 +388,7 @@ void Session::OnProcessEnded() {
   StopAwaitingPod();
   if (connection_) connection_->Close();
   if (client_ != 0) {
-    spdlog::info("client ended: {}", Describe());
+    LogConnection("client ended");
     services_.shares.Remove(client_);
     host_.OnSharesChanged();
     host_.OnClientRemoved(std::exchange(client_, 0));

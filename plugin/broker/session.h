@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include "hal/base/event_loop.h"
@@ -130,6 +131,8 @@ class Session final : private Connection::Handler {
   void LoseConnection();
   void End();
   std::string Describe() const;
+  // A line, unless the pod connects and goes too often.
+  void LogConnection(std::string_view event);
 
   const SessionId id_;
   const SessionServices services_;

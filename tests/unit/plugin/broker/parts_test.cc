@@ -1,6 +1,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "plugin/broker/connect_limit.h"
 #include "plugin/broker/deadlines.h"
 #include "plugin/broker/generations.h"
 #include "plugin/broker/line_limit.h"
@@ -81,6 +82,23 @@ TEST(LineLimit, SaysHowManyLinesItLeftOut) {
   EXPECT_EQ(limit.Next(now), 0U);
   EXPECT_EQ(LeftOutText(0), "");
   EXPECT_EQ(LeftOutText(2), " left_out_before=2");
+}
+
+TEST(ConnectLimit, IsOfEachProcessAndPassesWithTime) {
+  constexpr int kAtOnce = 64;
+  ConnectLimit limit;
+  TimePoint now(std::chrono::hours(1));
+  for (int i = 0; i < kAtOnce; ++i) EXPECT_TRUE(limit.Take(1, kAtOnce, now)) << i;
+  EXPECT_FALSE(limit.Take(1, kAtOnce, now));
+  EXPECT_TRUE(limit.Take(2, kAtOnce, now)) << "another process";
+  now += ConnectLimit::kEvery;
+  EXPECT_TRUE(limit.Take(1, kAtOnce, now));
+  EXPECT_FALSE(limit.Take(1, kAtOnce, now));
+  // As many processes as make it look for those that it can forget: not for this one.
+  for (pid_t pid = 100; pid < 300; ++pid) EXPECT_TRUE(limit.Take(pid, kAtOnce, now));
+  EXPECT_FALSE(limit.Take(1, kAtOnce, now));
+  now += kAtOnce * ConnectLimit::kEvery;
+  for (int i = 0; i < kAtOnce; ++i) EXPECT_TRUE(limit.Take(1, kAtOnce, now)) << i;
 }
 
 }  // namespace
