@@ -29,8 +29,6 @@ std::map<std::string, std::string> NothingEnvironment(bool exporter) {
 
 constexpr char kSharedDirectory[] = "/run/npu/bench";  // what the parties see as /bench
 
-constexpr int kFloodConnections = 16;  // what one process may have
-
 struct Settings {
   int attaches = 300;
   std::string cgroup;
@@ -67,41 +65,19 @@ Result<std::map<std::string, json>> ReadSamples(Container& importer) {
   }
 }
 
-// What a third pod does meanwhile.
-enum class Flood { kNone, kElsewhere, kBroker };
-
-Result<std::unique_ptr<Container>> StartFlooder(TestNode& node, const PodRecord& pod, Flood flood) {
-  if (flood == Flood::kNone) return std::unique_ptr<Container>();
-  const Result<json> devices = node.Devices();
-  if (!devices.ok()) return devices.status();
-  Result<json> allocation = node.Allocate({devices->at("devices").at(2).at("id")});
-  if (!allocation.ok()) return allocation.status();
-  auto started = node.Run(pod, *allocation,
-                          {"/usr/local/lib/npu-ipc-tests/npu-ipc-bench",
-                           flood == Flood::kBroker ? "--flooder" : "--flooder-elsewhere"});
-  if (!started.ok()) return started.status();
-  const auto ready = (*started)->process().ReadLineStartingWith("ready");
-  if (!ready.ok()) return ready.status().WithContext("the flooder");
-  return started;
-}
-
 // One exporter and one importer in pods of their own, with the simulator's vendor libraries or with
 // ones that do nothing.
 Result<std::map<std::string, json>> RunParties(TestNode& node, const Settings& settings,
-                                               bool vendor_calls_do_nothing,
-                                               Flood flood = Flood::kNone) {
+                                               bool vendor_calls_do_nothing) {
   const PodRecord exporter = {"bench", "exporter", RandomUid(), {{"npu-ipc.io/group", "bench"}}};
   const PodRecord importer = {"bench", "importer", RandomUid(), {{"npu-ipc.io/group", "bench"}}};
-  const PodRecord other = {"bench", "flooder", RandomUid(), {{"npu-ipc.io/group", "bench"}}};
-  if (Status set = node.SetPods({exporter, importer, other}); !set.ok()) return set;
+  if (Status set = node.SetPods({exporter, importer}); !set.ok()) return set;
   const Result<json> devices = node.Devices();
   if (!devices.ok()) return devices.status();
   const std::string count = std::to_string(settings.attaches);
   const auto relay = Relay::Start(kSharedDirectory + std::string(kRelayExporterSocket),
                                   kSharedDirectory + std::string(kRelayImporterSocket));
   if (!relay.ok()) return relay.status();
-  Result<std::unique_ptr<Container>> flooder = StartFlooder(node, other, flood);
-  if (!flooder.ok()) return flooder.status();
   std::unique_ptr<Container> containers[2];
   for (const bool exports : {true, false}) {
     const std::string device = devices->at("devices").at(exports ? 0 : 1).at("id");
@@ -177,18 +153,6 @@ int Measure(const Settings& settings) {
                                "the same copy from the process' own memory"));
     }
   }
-  std::map<Flood, json> flooded;
-  for (const Flood flood : {Flood::kElsewhere, Flood::kBroker}) {
-    const auto samples = RunParties(**node, settings, false, flood);
-    if (!samples.ok()) {
-      std::cerr << samples.status().message() << "\n" << (*node)->Log("broker") << std::endl;
-      return 1;
-    }
-    flooded[flood] = samples->at("attach");
-  }
-  figures.push_back(Figure("attach while another pod floods the broker over 16 connections, p50",
-                           flooded[Flood::kBroker], flooded[Flood::kElsewhere], 2.0,
-                           "the same while that pod is as busy without the broker"));
   std::cout << json{{"figures", figures}}.dump(2) << std::endl;
   return 0;
 }
@@ -197,18 +161,15 @@ int Run(int argc, char** argv) {
   CLI::App app(
       "What sharing costs beside doing it by hand. Ratios of one run, as JSON. Needs root.");
   Settings settings;
-  bool exporter = false, importer = false, flooder = false, elsewhere = false;
+  bool exporter = false, importer = false;
   app.add_option("--attaches", settings.attaches, "how many are measured")
       ->check(CLI::Range(20, 5000))
       ->capture_default_str();
   app.add_flag("--exporter", exporter)->group("");  // the parties: this program again, in a pod
   app.add_flag("--importer", importer)->group("");
-  app.add_flag("--flooder", flooder)->group("");
-  app.add_flag("--flooder-elsewhere", elsewhere)->group("");
   CLI11_PARSE(app, argc, argv);
   if (exporter) return RunBenchExporter(settings.attaches, "/bench");
   if (importer) return RunBenchImporter(settings.attaches, "/bench");
-  if (flooder || elsewhere) return RunBenchFlooder(kFloodConnections, elsewhere);
   settings.cgroup = UniqueCgroupName();
   if (!MakeCgroup(settings.cgroup)) return 1;
   const int code = RunInNodeBox([&] { return Measure(settings); });

@@ -15,7 +15,6 @@
 #include "acl/acl.h"
 #include "hal/base/unix_socket.h"
 #include "npu_ipc.h"
-#include "runtime/protocol/wire.h"
 #include "runtime/rt_external_device.h"
 #include "tests/bench/samples.h"
 
@@ -260,42 +259,6 @@ int RunBenchImporter(int count, const std::string& directory) {
   MeasureAttach(client, count, directory);
   MeasureCopies(client);
   npu_ipc_close(client);
-  return 0;
-}
-
-int RunBenchFlooder(int connections, bool elsewhere) {
-  const char* const path = ::getenv(wire::kSocketPathVariable);
-  std::vector<UniqueFd> sockets;
-  std::vector<UniqueFd> other_ends;
-  for (int i = 0; i < connections; ++i) {
-    if (elsewhere) {
-      int ends[2];
-      Check(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), "socketpair");
-      sockets.emplace_back(ends[0]);
-      other_ends.emplace_back(ends[1]);
-      continue;
-    }
-    sockets.push_back(Value(ConnectUnix(path != nullptr ? path : wire::kDefaultSocketPath)));
-    wire::Hello hello = {};
-    hello.header = {wire::kVersionMajor, 0, wire::MessageType::kHello, sizeof(hello), 0, 1};
-    Check(SendMessage(sockets.back().get(), &hello, sizeof(hello)).ok() ? 0 : -1, "send");
-    wire::Welcome welcome;
-    Check(Value(ReceiveMessage(sockets.back().get(), &welcome, sizeof(welcome))).end_of_stream,
-          "receive");
-  }
-  wire::List list = {};
-  list.header = {wire::kVersionMajor, 1, wire::MessageType::kList, sizeof(list), 0, 2};
-  std::cout << "ready" << std::endl;
-  pollfd input = {STDIN_FILENO, POLLIN, 0};
-  char answer[wire::kMaxMessageBytes];
-  while (::poll(&input, 1, 0) == 0) {
-    for (size_t i = 0; i < sockets.size(); ++i) {
-      ::send(sockets[i].get(), &list, sizeof(list), MSG_DONTWAIT | MSG_NOSIGNAL);
-      const int from = elsewhere ? other_ends[i].get() : sockets[i].get();
-      while (::recv(from, answer, sizeof(answer), MSG_DONTWAIT) > 0) {
-      }
-    }
-  }
   return 0;
 }
 

@@ -25,11 +25,6 @@ int RunBenchExporter(int count, const std::string& directory);
 // copies from its own memory and from the exporter's. Prints a "sample ..." line for each kind.
 int RunBenchImporter(int count, const std::string& directory);
 
-// Asks the broker as fast as it can over `connections` connections, or with `elsewhere` a process
-// of its own that answers as little, so that the machine is as busy. Prints "ready" when it has
-// begun; until standard input ends.
-int RunBenchFlooder(int connections, bool elsewhere);
-
 // The plain way: the importer asks, the exporter whitelists and answers with the key.
 struct PlainRequest {
   int32_t bare_tgid;
