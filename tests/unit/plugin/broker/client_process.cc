@@ -1,6 +1,7 @@
 #include "tests/unit/plugin/broker/client_process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -154,6 +155,10 @@ class Puppet {
   bool Fork(const char* body, UniqueFd control) {
     int namespaces;
     memcpy(&namespaces, body, sizeof(namespaces));
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return false;
+    const UniqueFd wait_end(ends[0]);
+    UniqueFd tell_end(ends[1]);
     // Not by unshare(2), which a process of several threads may not do: ThreadSanitizer adds one.
     const auto child =
         static_cast<pid_t>(namespaces == 0 ? ::fork()
@@ -161,6 +166,10 @@ class Puppet {
                                                        nullptr, nullptr, nullptr));
     if (child < 0) return false;
     if (child != 0) return SendMessage(control.get(), &child, sizeof(child)).ok();
+    // Its pid comes first on `control`: until its parent has sent that, and closed its end.
+    tell_end.Reset();
+    char none;
+    if (::read(wait_end.get(), &none, 1) != 0) return false;
     ::dup2(control.get(), control_);
     return true;
   }
