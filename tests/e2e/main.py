@@ -49,6 +49,18 @@ def _install_the_chart(suite):
                for each in suite)
 
 
+class _TimedResult(unittest.TextTestResult):
+    """Says how long each test took: all of them together have minutes."""
+
+    def startTest(self, test):
+        super().startTest(test)
+        self._began = time.monotonic()
+
+    def addSuccess(self, test):
+        unittest.TestResult.addSuccess(self, test)
+        self.stream.writeln(f"ok, {time.monotonic() - self._began:.1f} s")
+
+
 def _outside(options):
     if os.geteuid() != 0:
         raise SystemExit("e2e cannot run: namespaces, mounts and cgroups need root")
@@ -78,7 +90,7 @@ def _inside(options):
         variables = {**os.environ, "KUBECONFIG": str(environment.control_plane.kubeconfig("admin")),
                      "PATH": f"{environment.kubectl.program.parent}:{os.environ['PATH']}"}
         return subprocess.run([os.environ.get("SHELL", "/bin/sh")], env=variables, check=False).returncode
-    result = unittest.TextTestRunner(verbosity=2).run(_suite(options.tests))
+    result = unittest.TextTestRunner(verbosity=2, resultclass=_TimedResult).run(_suite(options.tests))
     passed = result.wasSuccessful() and result.testsRun > 0 and not result.skipped
     return 0 if passed else 1
 
