@@ -16,7 +16,8 @@ Export* ExportTable::Find(const void* base) {
 }
 
 npu_ipc_status ExportTable::Acquire(const hal::acl::IpcTable& vendor, void* base, size_t bytes,
-                                    Deadline deadline, Export** result, hal::acl::Error* code,
+                                    Deadline deadline, Export** result,
+                                    char (&key)[hal::acl::kExportKeyBytes], hal::acl::Error* code,
                                     Text* error) {
   Export* made = New<Export>();
   if (made == nullptr) return NPU_IPC_NO_MEMORY;
@@ -37,7 +38,10 @@ npu_ipc_status ExportTable::Acquire(const hal::acl::IpcTable& vendor, void* base
     }
     if (!known->busy_) {
       const bool same_size = known->bytes == bytes;
-      if (same_size) ++known->names_;
+      if (same_size) {
+        ++known->names_;
+        memcpy(key, known->key_, sizeof(key));
+      }
       const size_t known_bytes = known->bytes;
       mutex_.Unlock();
       Delete(made);
@@ -66,7 +70,10 @@ npu_ipc_status ExportTable::Acquire(const hal::acl::IpcTable& vendor, void* base
   {
     MutexLock lock(mutex_);
     made->busy_ = false;
-    if (exported) ++made->names_;
+    if (exported) {
+      ++made->names_;
+      memcpy(key, made->key_, sizeof(key));
+    }
     unused = made->names_ == 0;
     if (unused) exports_.Remove(made);
   }

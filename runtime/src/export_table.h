@@ -36,12 +36,13 @@ struct Export : ListLink<Export> {
 // Safe for concurrent use.
 class ExportTable {
  public:
-  // The export of [base, base + bytes) with one more name: made by a vendor call, or the one there
-  // is. Waits until `deadline` while another thread makes or closes it. OK; VENDOR_ERROR with
-  // `*code`; INVALID_ARGUMENT when it is exported with another size; TIMED_OUT; NO_MEMORY. `*error`
-  // says it in words.
+  // The export of [base, base + bytes) with one more name, and the key that it had at that moment:
+  // made by a vendor call, or the one there is. Waits until `deadline` while another thread makes,
+  // renews or closes it. OK; VENDOR_ERROR with `*code`; INVALID_ARGUMENT when it is exported with
+  // another size; TIMED_OUT; NO_MEMORY. `*error` says it in words.
   npu_ipc_status Acquire(const hal::acl::IpcTable& vendor, void* base, size_t bytes,
-                         Deadline deadline, Export** result, hal::acl::Error* code, Text* error);
+                         Deadline deadline, Export** result, char (&key)[hal::acl::kExportKeyBytes],
+                         hal::acl::Error* code, Text* error);
 
   // The key that it has now; false where it has none.
   bool CopyKey(const Export* exported, char (&key)[hal::acl::kExportKeyBytes]);

@@ -38,8 +38,9 @@ npu_ipc_status Exporter::Publish(const PublishRequest& request, Region** result)
 
   const Deadline deadline = Deadline::After(client_->timeout_ms());
   Export* exported = nullptr;
-  npu_ipc_status status = client_->process().exports.Acquire(*vendor, request.base, request.bytes,
-                                                             deadline, &exported, &code, &error);
+  char key[hal::acl::kExportKeyBytes] = {};
+  npu_ipc_status status = client_->process().exports.Acquire(
+      *vendor, request.base, request.bytes, deadline, &exported, key, &code, &error);
   if (status != NPU_IPC_OK) return client_->Fail(status, error, code);
   Region* const region = New<Region>();
   if (region == nullptr) {
@@ -57,8 +58,6 @@ npu_ipc_status Exporter::Publish(const PublishRequest& request, Region** result)
   region->view_bytes = request.view_bytes;
 
   PendingRequest pending;
-  char key[hal::acl::kExportKeyBytes] = {};
-  client_->process().exports.CopyKey(exported, key);
   FillPublish(*region, key, &pending.message.publish);
   pending.answer = wire::MessageType::kPublished;
   pending.on_answer = &OnPublished;

@@ -123,7 +123,7 @@ class Exporter {
                      const ThreadDevice& device, Deadline deadline, hal::acl::Error* code);
   void Lose(uint64_t region_id);
   // rotation.cc
-  wire::Status Renew(uint64_t region_id, uint64_t connection_id, wire::Rotated* rotated);
+  Export* ReserveToRenew(uint64_t region_id, uint64_t connection_id, ThreadDevice* device);
   wire::Status RenewReserved(Export* exported, const ThreadDevice& device, wire::Rotated* rotated);
   void LoseNamesOf(const Export* exported);
   // program_exports.cc

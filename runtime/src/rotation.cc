@@ -15,7 +15,12 @@ void Exporter::Rotate(const wire::Rotate& rotate, uint64_t connection_id, Deadli
   wire::Rotated rotated = {};
   rotated.header = MakeHeader<wire::Rotated>(wire::MessageType::kRotated, rotate.header.request_id);
   rotated.region_id = rotate.region_id;
-  rotated.status = Renew(rotate.region_id, connection_id, &rotated);
+  ThreadDevice device;
+  Export* const exported = ReserveToRenew(rotate.region_id, connection_id, &device);
+  rotated.status =
+      exported != nullptr ? RenewReserved(exported, device, &rotated) : wire::Status::kNotFound;
+  // While the export is reserved: the broker is to know the new key before somebody publishes with
+  // it, which it would take for another allocation's.
   client_->Tell(connection_id, &rotated, sizeof(rotated));
   if (RawLogEnabled()) {
     RawLog(Text("renewed a key with status ")
@@ -23,28 +28,24 @@ void Exporter::Rotate(const wire::Rotate& rotate, uint64_t connection_id, Deadli
                .Append(", vendor code ")
                .Append(int64_t{rotated.vendor_code}));
   }
+  if (exported == nullptr) return;
+  if (rotated.status != wire::Status::kOk) LoseNamesOf(exported);
+  if (!client_->process().exports.Unreserve(exported)) CloseAbandoned(exported);
 }
 
-wire::Status Exporter::Renew(uint64_t region_id, uint64_t connection_id, wire::Rotated* rotated) {
+// Null where the region's key is not to be renewed, or another thread is about to close it.
+Export* Exporter::ReserveToRenew(uint64_t region_id, uint64_t connection_id, ThreadDevice* device) {
   ExportTable& exports = client_->process().exports;
-  Export* exported = nullptr;
-  ThreadDevice device;
-  {
-    // Whoever withdraws the region waits for the reservation before it frees the export. One that
-    // is lost or about to be withdrawn is renewed too: its importers are still to be cut off.
-    MutexLock lock(client_->mutex());
-    const Region* const region = Find(region_id);
-    if (region != nullptr && region->connection_id == connection_id &&
-        exports.Reserve(region->exported)) {
-      exported = region->exported;
-      device = region->device;
-    }
+  // Whoever withdraws the region waits for the reservation before it frees the export. One that is
+  // lost or about to be withdrawn is renewed too: its importers are still to be cut off.
+  MutexLock lock(client_->mutex());
+  const Region* const region = Find(region_id);
+  if (region == nullptr || region->connection_id != connection_id ||
+      !exports.Reserve(region->exported)) {
+    return nullptr;
   }
-  if (exported == nullptr) return wire::Status::kNotFound;
-  const wire::Status status = RenewReserved(exported, device, rotated);
-  if (status != wire::Status::kOk) LoseNamesOf(exported);
-  if (!exports.Unreserve(exported)) CloseAbandoned(exported);
-  return status;
+  *device = region->device;
+  return region->exported;
 }
 
 wire::Status Exporter::RenewReserved(Export* exported, const ThreadDevice& device,

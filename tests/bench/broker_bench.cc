@@ -30,6 +30,12 @@ using nlohmann::json;
 // Attaches between two looks at the broker's clock: a look costs a system call of ours, and what
 // the broker does after its answer counts too.
 constexpr size_t kBatch = 10;
+// Which regions are attached to.
+enum class Regions {
+  kEach,         // one after the other's, each of another exporter than the one before
+  kOfOneClient,  // kBatch of one exporter, again and again: the others are there, and no more
+};
+
 // How often a neighbour is started and ended.
 constexpr size_t kTurns = 10;
 
@@ -112,9 +118,10 @@ class Node {
 
   // A new process of a pod attaches on demand to kBatch regions, which it does not have yet. The
   // broker's processor time is not looked at where `cpu` is null.
-  void Attach(size_t round, Samples* latency, Samples* cpu) {
+  void Attach(Regions regions, size_t round, Samples* latency, Samples* cpu) {
+    const size_t pod = regions == Regions::kEach ? round % pods_ : round % 2;
     const BenchProcess importer =
-        Value(broker_.Fork(round % pods_, [&](int control) { RunImporter(control, round); }));
+        Value(broker_.Fork(pod, [&](int control) { RunImporter(control, regions, round); }));
     Say(importer, 'c');
     if (cpu != nullptr) broker_.WaitUntilIdle();
     const auto before = broker_.CpuTime();
@@ -178,7 +185,7 @@ class Node {
     ::_exit(0);
   }
 
-  void RunImporter(int control, size_t round) {
+  void RunImporter(int control, Regions regions, size_t round) {
     WireClient client = Value(WireClient::Open(broker_.socket_path()));
     ::send(control, "c", 1, MSG_NOSIGNAL);
     char line = 0;
@@ -186,7 +193,9 @@ class Node {
     int64_t took[kBatch];
     for (size_t i = 0; i < kBatch; ++i) {
       const auto start = std::chrono::steady_clock::now();
-      Require(client.Attach(RegionName((round * kBatch + i) * 7919 % regions_)));
+      const size_t region =
+          regions == Regions::kEach ? (round * kBatch + i) * 7919 % regions_ : i * clients_;
+      Require(client.Attach(RegionName(region)));
       took[i] = (std::chrono::steady_clock::now() - start).count();
     }
     ::send(control, took, sizeof(took), MSG_NOSIGNAL);
@@ -230,17 +239,23 @@ json MeasureScale(const Settings& settings) {
   RunOnProcessor(0);
   Node few("/run/few", settings.cgroup, 2, 1, 10);
   Node many("/run/many", settings.cgroup, settings.pods, settings.clients, settings.regions);
-  Samples few_latency, few_cpu, many_latency, many_cpu;
-  for (size_t round = 0; round < settings.batches; ++round) {
-    few.Attach(round, &few_latency, &few_cpu);
-    many.Attach(round, &many_latency, &many_cpu);
+  json figures = json::array();
+  for (const Regions regions : {Regions::kOfOneClient, Regions::kEach}) {
+    Samples few_latency, few_cpu, many_latency, many_cpu;
+    for (size_t round = 0; round < settings.batches; ++round) {
+      few.Attach(regions, round, &few_latency, &few_cpu);
+      many.Attach(regions, round, &many_latency, &many_cpu);
+    }
+    const std::string with =
+        (regions == Regions::kEach ? ", to one after the other of " : ", to ten regions among ") +
+        many.Describe() + ", p50";
+    figures.push_back(Figure("processor time of the broker for an attach on demand" + with,
+                             many_cpu, "10 regions and 2 clients", few_cpu, 1.1));
+    figures.push_back(Figure("attach on demand, from the request to the grant" + with, many_latency,
+                             "10 regions and 2 clients", few_latency, 1.1));
   }
-  const std::string with = " with " + many.Describe() + ", p50";
-  return {Figure("processor time of the broker for an attach on demand" + with, many_cpu,
-                 "10 regions and 2 clients", few_cpu, 1.1),
-          Figure("attach on demand, from the request to the grant," + with, many_latency,
-                 "10 regions and 2 clients", few_latency, 1.1),
-          many.Memory()};
+  figures.push_back(many.Memory());
+  return figures;
 }
 
 // Every other round beside a neighbour that is as busy, but not with the broker. It has a processor
@@ -258,7 +273,7 @@ json MeasureFairness(const Settings& settings) {
         const BenchProcess neighbour =
             node.StartNeighbour(misbehaves ? misbehaviour : Misbehaviour::kBusyElsewhere);
         for (size_t i = 0; i < std::max<size_t>(1, settings.batches / kTurns); ++i) {
-          node.Attach(round++, misbehaves ? &beside : &alone, nullptr);
+          node.Attach(Regions::kEach, round++, misbehaves ? &beside : &alone, nullptr);
         }
       }
     }
