@@ -46,7 +46,7 @@ TEST_F(Admission, GroupsOfOneNameInTwoNamespacesAreTwo) {
   TellBroker(elsewhere);
   RemoteParty stranger = Start(elsewhere, 1);
   EXPECT_THAT(stranger.Do("open"), IsOk());
-  EXPECT_THAT(stranger.Do("attach shard 200"),
+  EXPECT_THAT(stranger.Do("attach shard 2000"),
               IsRefused("NPU_IPC_TIMED_OUT", HasSubstr("team-b/weights")));
 }
 
