@@ -28,11 +28,11 @@ TEST_F(RegionName, ThatNobodyPublishesIsWaitedForAsLongAsAsked) {
   RemoteParty importer = StartMember("importer", "weights", 0);
   const auto before = std::chrono::steady_clock::now();
   EXPECT_THAT(
-      importer.Do("attach shard 400"),
+      importer.Do("attach shard 2000"),
       IsRefused("NPU_IPC_TIMED_OUT", AllOf(HasSubstr("no exporter on this node"),
                                            HasSubstr("'shard'"), HasSubstr("team-a/weights"))));
   // The broker answers a little before the caller's own wait ends, so that its words arrive.
-  EXPECT_GE(std::chrono::steady_clock::now() - before, std::chrono::milliseconds(350));
+  EXPECT_GE(std::chrono::steady_clock::now() - before, std::chrono::milliseconds(1800));
 }
 
 TEST_F(RegionName, ThatIsPublishedMeanwhileWakesWhoWaits) {

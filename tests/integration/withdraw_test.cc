@@ -41,7 +41,7 @@ TEST_F(Withdraw, LetsNobodyNewIn) {
   EXPECT_THAT(importer.Do("attach shard 10000"), IsOk());
   EXPECT_THAT(exporter.Do("withdraw shard 0"),
               IsRefused("NPU_IPC_STILL_HELD", HasSubstr("importer")));
-  EXPECT_THAT(late.Do("attach shard 200"), IsRefused("NPU_IPC_TIMED_OUT", HasSubstr("'shard'")));
+  EXPECT_THAT(late.Do("attach shard 2000"), IsRefused("NPU_IPC_TIMED_OUT", HasSubstr("'shard'")));
 }
 
 TEST_F(Withdraw, WithForceEndsTheMappingUnderItsImporter) {
