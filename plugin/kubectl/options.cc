@@ -1,8 +1,10 @@
 #include "plugin/kubectl/options.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -29,6 +31,13 @@ constexpr std::string_view kKubectlFlags[] = {"--as",
 constexpr std::string_view kKubectlSwitches[] = {"--insecure-skip-tls-verify",
                                                  "--disable-compression"};
 
+// "1.5", "10s", "500ms", "2m": a number alone is seconds.
+CLI::Validator InSeconds() {
+  return CLI::AsNumberWithUnit(
+      std::map<std::string, double>{{"ms", 0.001}, {"s", 1}, {"m", 60}, {"h", 3600}},
+      CLI::AsNumberWithUnit::CASE_SENSITIVE, "SECONDS or 10s, 500ms, 2m");
+}
+
 struct Parser {
   explicit Parser(Options* parsed);
 
@@ -53,14 +62,16 @@ Parser::Parser(Options* parsed) : options(parsed) {
   app.add_option("-o,--output", format, "json, yaml or wide");
   app.add_flag("--no-headers", parsed->no_headers, "tables without their first line");
   app.add_flag("-w,--watch", parsed->watch, "go on, and print what changes");
-  app.add_option("--interval", interval_seconds, "of --watch, in seconds")
+  app.add_option("--interval", interval_seconds, "of --watch")
+      ->transform(InSeconds())
       ->check(CLI::Range(0.05, 86400.0));
   app.add_option("-n,--namespace", parsed->pod_namespace, "of pods; default: the context's");
   app.add_flag("-A,--all-namespaces", parsed->all_namespaces, "pods of all namespaces");
   app.add_option("--node", parsed->node, "this node alone");
   app.add_option("--npu-ipc-namespace", parsed->daemon_namespace,
                  "where npu-ipc runs; default: looked for by label in all namespaces");
-  app.add_option("--timeout", timeout_seconds, "of one node's answer, in seconds")
+  app.add_option("--timeout", timeout_seconds, "of one node's answer")
+      ->transform(InSeconds())
       ->check(CLI::Range(0.05, 3600.0));
   app.add_option("--parallel", parsed->parallel, "nodes that are asked at one time")
       ->check(CLI::Range(1, 256));

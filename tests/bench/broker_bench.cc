@@ -15,12 +15,11 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "tests/bench/bench_box.h"
 #include "tests/bench/bench_broker.h"
 #include "tests/bench/samples.h"
 #include "tests/bench/wire_client.h"
 #include "tests/fixtures/bad_neighbour.h"
-#include "tests/fixtures/cgroup_tree.h"
-#include "tests/fixtures/node_box.h"
 
 namespace npu_ipc {
 namespace {
@@ -292,16 +291,12 @@ int Run(int argc, char** argv) {
   app.add_option("--clients", settings.clients)->check(CLI::Range(2, 20000));
   app.add_option("--pods", settings.pods)->check(CLI::Range(2, 2000));
   CLI11_PARSE(app, argc, argv);
-  settings.cgroup = UniqueCgroupName();
-  if (!MakeCgroup(settings.cgroup)) return 1;
-  const int code = RunInNodeBox([&] {
+  return PrintMeasuredInNodeBox([&](const std::string& cgroup) -> Result<json> {
+    settings.cgroup = cgroup;
     json figures = MeasureScale(settings);
     for (const json& figure : MeasureFairness(settings)) figures.push_back(figure);
-    std::cout << json{{"figures", figures}}.dump(2) << std::endl;
-    return 0;
+    return json{{"figures", figures}};
   });
-  RemoveCgroup(settings.cgroup);
-  return code;
 }
 
 }  // namespace

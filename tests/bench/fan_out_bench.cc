@@ -24,9 +24,8 @@
 #include "acl/acl.h"
 #include "hal/base/process.h"
 #include "npu_ipc.h"
+#include "tests/bench/bench_box.h"
 #include "tests/bench/samples.h"
-#include "tests/fixtures/cgroup_tree.h"
-#include "tests/fixtures/node_box.h"
 #include "tests/fixtures/test_node.h"
 
 namespace npu_ipc {
@@ -251,19 +250,10 @@ int Run(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   if (exporter) return Export();
   if (importer) return Import(settings.processes);
-  settings.cgroup = UniqueCgroupName();
-  if (!MakeCgroup(settings.cgroup)) return 1;
-  const int code = RunInNodeBox([&] {
-    const Result<json> measured = Measure(settings);
-    if (!measured.ok()) {
-      std::cerr << measured.status().message() << std::endl;
-      return 1;
-    }
-    std::cout << measured->dump(2) << std::endl;
-    return 0;
+  return PrintMeasuredInNodeBox([&](const std::string& cgroup) {
+    settings.cgroup = cgroup;
+    return Measure(settings);
   });
-  RemoveCgroup(settings.cgroup);
-  return code;
 }
 
 }  // namespace

@@ -10,10 +10,9 @@
 #include <CLI/CLI.hpp>
 
 #include "hal/base/process.h"
+#include "tests/bench/bench_box.h"
 #include "tests/bench/party.h"
 #include "tests/bench/relay.h"
-#include "tests/fixtures/cgroup_tree.h"
-#include "tests/fixtures/node_box.h"
 #include "tests/fixtures/test_node.h"
 
 namespace npu_ipc {
@@ -115,7 +114,7 @@ json Figure(const std::string& name, const json& ours, const json& against, doub
           {"against", what}, {"ours_ns", ours}, {"against_ns", against}};
 }
 
-int Measure(const Settings& settings) {
+Result<json> Measure(const Settings& settings) {
   TestNode::Options options;
   options.cgroup = settings.cgroup;
   // Of vendor calls that do nothing the driver has no records.
@@ -124,18 +123,15 @@ int Measure(const Settings& settings) {
   options.broker_flags = {"--client-max-regions", std::to_string(2 * settings.attaches + 1),
                           "--client-max-admitted-ahead", std::to_string(settings.attaches)};
   auto node = TestNode::Start(options);
-  if (!node.ok()) {
-    std::cerr << node.status().message() << std::endl;
-    return 1;
-  }
+  if (!node.ok()) return node.status();
   std::error_code error;
   std::filesystem::create_directories(kSharedDirectory, error);
   json figures = json::array();
   for (const bool nothing : {false, true}) {
     const auto samples = RunParties(**node, settings, nothing);
     if (!samples.ok()) {
-      std::cerr << samples.status().message() << "\n" << (*node)->Log("broker") << std::endl;
-      return 1;
+      std::cerr << (*node)->Log("broker") << std::endl;
+      return samples.status();
     }
     const std::string suffix = nothing ? ", vendor calls that do nothing" : "";
     figures.push_back(Figure("attach with whitelisting on demand, p50" + suffix,
@@ -153,8 +149,7 @@ int Measure(const Settings& settings) {
                                "the same copy from the process' own memory"));
     }
   }
-  std::cout << json{{"figures", figures}}.dump(2) << std::endl;
-  return 0;
+  return json{{"figures", figures}};
 }
 
 int Run(int argc, char** argv) {
@@ -170,11 +165,10 @@ int Run(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   if (exporter) return RunBenchExporter(settings.attaches, "/bench");
   if (importer) return RunBenchImporter(settings.attaches, "/bench");
-  settings.cgroup = UniqueCgroupName();
-  if (!MakeCgroup(settings.cgroup)) return 1;
-  const int code = RunInNodeBox([&] { return Measure(settings); });
-  RemoveCgroup(settings.cgroup);
-  return code;
+  return PrintMeasuredInNodeBox([&](const std::string& cgroup) {
+    settings.cgroup = cgroup;
+    return Measure(settings);
+  });
 }
 
 }  // namespace

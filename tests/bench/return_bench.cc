@@ -17,8 +17,7 @@
 
 #include "acl/acl.h"
 #include "npu_ipc.h"
-#include "tests/fixtures/cgroup_tree.h"
-#include "tests/fixtures/node_box.h"
+#include "tests/bench/bench_box.h"
 #include "tests/fixtures/test_node.h"
 
 namespace npu_ipc {
@@ -181,19 +180,10 @@ int Run(int argc, char** argv) {
   app.add_option("--hold", hold)->group("");  // the clients: this program again, in a pod
   CLI11_PARSE(app, argc, argv);
   if (hold >= 0) return Hold(settings, hold);
-  settings.cgroup = UniqueCgroupName();
-  if (!MakeCgroup(settings.cgroup)) return 1;
-  const int code = RunInNodeBox([&] {
-    const Result<json> measured = Measure(settings);
-    if (!measured.ok()) {
-      std::cerr << measured.status().message() << std::endl;
-      return 1;
-    }
-    std::cout << measured->dump(2) << std::endl;
-    return 0;
+  return PrintMeasuredInNodeBox([&](const std::string& cgroup) {
+    settings.cgroup = cgroup;
+    return Measure(settings);
   });
-  RemoveCgroup(settings.cgroup);
-  return code;
 }
 
 }  // namespace

@@ -35,6 +35,21 @@ TEST(KubectlOptions, ReadsTheRestInAnyOrder) {
   EXPECT_EQ(options->parallel, 4U);
 }
 
+TEST(KubectlOptions, TimesHaveUnitsAsKubectlsHave) {
+  const auto timeout_of = [](const std::string& text) {
+    const Result<Options> options = ParseOptions({"shares", "--timeout", text});
+    EXPECT_TRUE(options.ok()) << options.status().message();
+    return options.ok() ? options->timeout : std::chrono::milliseconds(0);
+  };
+  EXPECT_EQ(timeout_of("10"), std::chrono::seconds(10));
+  EXPECT_EQ(timeout_of("10s"), std::chrono::seconds(10));
+  EXPECT_EQ(timeout_of("500ms"), std::chrono::milliseconds(500));
+  EXPECT_EQ(timeout_of("1.5m"), std::chrono::seconds(90));
+  for (const char* const wrong : {"10y", "0s", "2h", "-1s"}) {
+    EXPECT_THAT(ErrorOf({"shares", "--timeout", wrong}), HasSubstr("--timeout")) << wrong;
+  }
+}
+
 TEST(KubectlOptions, WhatIsWrongIsSaid) {
   EXPECT_THAT(ErrorOf({"frobnicate"}), HasSubstr("unknown command \"frobnicate\""));
   EXPECT_THAT(ErrorOf({"shares", "-o", "xml"}), HasSubstr("allowed formats are: json, wide, yaml"));
