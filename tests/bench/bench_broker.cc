@@ -64,6 +64,7 @@ Result<BenchBroker> BenchBroker::Start(const std::string& directory, const std::
   options.arguments = {ThisBuild().programs + "/npu-ipc-broker",
                        "--socket-path=" + broker.socket_path_,
                        "--pods-file=" + directory + "/pods.json",
+                       "--state-directory=" + directory + "/state",
                        "--cluster-enabled=false",
                        "--share-ids=0",
                        "--http-listen-address=off",

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -35,8 +36,10 @@ enum class Regions {
   kOfOneClient,  // kBatch of one exporter, again and again: the others are there, and no more
 };
 
-// How often a neighbour is started and ended.
-constexpr size_t kTurns = 10;
+// How often a neighbour is started and ended, and how long it is at it before anything is measured:
+// it has then used up the connections that a process may make at once.
+constexpr size_t kTurns = 5;
+constexpr auto kSettles = std::chrono::milliseconds(250);
 
 struct Settings {
   size_t batches = 100;
@@ -271,6 +274,11 @@ json MeasureFairness(const Settings& settings) {
       for (const bool misbehaves : {false, true}) {
         const BenchProcess neighbour =
             node.StartNeighbour(misbehaves ? misbehaviour : Misbehaviour::kBusyElsewhere);
+        Samples not_counted;
+        const auto settled = std::chrono::steady_clock::now() + kSettles;
+        while (std::chrono::steady_clock::now() < settled) {
+          node.Attach(Regions::kEach, round++, &not_counted, nullptr);
+        }
         for (size_t i = 0; i < std::max<size_t>(1, settings.batches / kTurns); ++i) {
           node.Attach(Regions::kEach, round++, misbehaves ? &beside : &alone, nullptr);
         }
