@@ -178,8 +178,10 @@ TEST_F(KubeletSessionTest, TriesAgainWhenItIsRefused) {
 }
 
 TEST_F(KubeletSessionTest, DoesNotSpinWhileItIsRefused) {
-  settings_.first_retry = std::chrono::hours(1);
-  settings_.last_retry = std::chrono::hours(1);
+  // Longer than this takes, and less than a test waits: a socket that is there may not be listened
+  // at yet, and nothing tells when it is.
+  settings_.first_retry = std::chrono::seconds(10);
+  settings_.last_retry = std::chrono::seconds(10);
   StartKubelet();
   kubelet_->RefuseRegistrations("no");
   StartSession();
