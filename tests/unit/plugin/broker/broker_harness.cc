@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <sstream>
@@ -44,6 +45,10 @@ void BrokerProcessTest::TearDown() {
 
 int BrokerProcessTest::RunBroker(const std::vector<std::string>& flags) {
   std::vector<std::string> arguments = {NPU_IPC_BROKER_PROGRAM, "--admin-socket=" + admin_socket_};
+  const bool has_state_directory = std::any_of(flags.begin(), flags.end(), [](const auto& flag) {
+    return flag.starts_with("--state-directory=");
+  });
+  if (!has_state_directory) arguments.push_back("--state-directory=" + directory_.Path("state"));
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   Result<ChildProcess> run = ChildProcess::Start({.arguments = arguments, .error_file = log_file_});
   EXPECT_TRUE(run.ok());
