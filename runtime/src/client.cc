@@ -125,8 +125,8 @@ void Client::Close() {
     // not have. Its copies of the objects are left alone; only its descriptors are given back.
     if (connection_ != nullptr) Descriptor(connection_->descriptor()).Close();
     if (greeting_ != nullptr) Descriptor(greeting_->descriptor()).Close();
+    turn_.Close();  // before the wake pipe, by which it knows that its descriptor is still its own
     wake_read_end_.Close();
-    turn_.Close();
     wake_write_end_.Close();
     events_.CloseDescriptors();
     ::free(this);
