@@ -9,7 +9,7 @@
 #include "hal/base/clock.h"
 #include "plugin/admin/server.h"
 #include "plugin/broker/connection.h"
-#include "plugin/broker/share_registry.h"
+#include "plugin/broker/share_limits.h"
 #include "plugin/config/logging.h"
 #include "plugin/config/options.h"
 #include "plugin/config/reload.h"

@@ -1,7 +1,6 @@
 // Who published what, who waits for it, who holds it: the broker's decisions, without a socket.
 #pragma once
 
-#include <chrono>
 #include <deque>
 #include <functional>
 #include <map>
@@ -24,105 +23,14 @@
 #include "plugin/broker/name_file.h"
 #include "plugin/broker/peer_access.h"
 #include "plugin/broker/region_names.h"
+#include "plugin/broker/share_context.h"
+#include "plugin/broker/share_limits.h"
+#include "plugin/broker/share_records.h"
 #include "plugin/broker/share_types.h"
 #include "plugin/broker/subscriptions.h"
-#include "plugin/device_view/node_state.h"
 #include "plugin/driver_records/driver_records.h"
 
 namespace npu_ipc::broker {
-
-// Of all processes of one pod.
-struct PodLimits {
-  size_t regions = 32768;
-  size_t pending_requests = 1024;
-  size_t grants = 131072;
-  size_t subscriptions = 1024;
-};
-
-struct ShareLimits {
-  size_t regions = 4096;         // of one process
-  size_t pending_requests = 64;  // attaches of one process that are not answered yet
-  size_t grants = 16384;         // of one process
-  size_t asked = 4096;           // whitelistings that one exporter has not answered yet
-  // Processes on one key before it is renewed; the driver ends at 32,768 (svm_shmem_node.c).
-  size_t whitelist = 32000;
-  size_t subscriptions = 64;      // of one process
-  size_t admitted_ahead = 1024;   // regions of one subscription
-  size_t untold_changes = 16384;  // of one subscription whose client does not read
-  PodLimits pod;
-  Duration admit_deadline = std::chrono::seconds(5);     // an exporter's answer
-  Duration rotate_drain = std::chrono::seconds(10);      // importers' time to close before it
-  Duration rotate_deadline = std::chrono::seconds(10);   // an exporter's answer
-  Duration disconnect_grace = std::chrono::seconds(30);  // a living process without a connection
-  Duration reclaim_window = std::chrono::seconds(5);     // for importers, after the broker's start
-  Duration hold = std::chrono::seconds(3);               // a publish, while nothing new is granted
-  size_t peers_held = 4096;  // pairs of devices that one process may claim to have enabled
-};
-
-// What the registry needs of the world. Called on the registry's thread; must not call back into
-// the registry.
-class ShareContext {
- public:
-  virtual ~ShareContext() = default;
-
-  // Sends a message of wire.h to a connected client.
-  virtual void Send(ClientId client, const void* message, size_t bytes) = 0;
-
-  // Whether what is sent now goes out at once. Where not, ShareRegistry::OnRoom() follows when it
-  // would.
-  virtual bool HasRoom(ClientId client) = 0;
-  // Ends the client's connection: it lets too much wait. ShareRegistry::Disconnect() follows,
-  // later.
-  virtual void DropSlow(ClientId client) = 0;
-
-  // Looks at the client's pidfd now.
-  virtual bool ProcessAlive(ClientId client) = 0;
-
-  // The process that has `pid` now, where it runs in the pod with that uid.
-  // As the kernel says it.
-  virtual std::optional<ProcessKey> FindProcess(pid_t pid, const std::string& pod_uid) = 0;
-
-  // Why the client's pod, as the directory has it now, may not; nothing where it may.
-  virtual std::optional<Refusal> CheckRight(ClientId client, const GroupKey& group,
-                                            ShareRight right) = 0;
-
-  // Whether a process runs that nothing here may know any more.
-  virtual bool ProcessRuns(const ProcessKey& process) = 0;
-
-  // Why processes of the pod `importer` may not map what those of the pod `exporter` share in the
-  // group: what CheckRight() says of either, and the leave that namespaces give each other. Pods by
-  // ClientInfo::pod_cgroup_uid here and below.
-  virtual std::optional<Refusal> CheckShare(const std::string& exporter,
-                                            const std::string& importer, const GroupKey& group) = 0;
-
-  // Why the pod may not export one more region, of `bytes` more.
-  virtual std::optional<Refusal> CheckExport(const std::string& pod, uint64_t bytes,
-                                             const pods::ExportUsage& of_pod,
-                                             const pods::ExportUsage& of_node) = 0;
-
-  // How the pod wants rights taken back; nothing where it does not say any more.
-  virtual std::optional<pods::RevokeMode> RevokeModeOf(const std::string& pod) = 0;
-
-  // In words, where the driver's own records say otherwise than an exporter; else nothing.
-  virtual std::optional<std::string> Contradiction(const driver_records::ExportClaim& claim) = 0;
-  virtual std::optional<std::string> Contradiction(const driver_records::MappingClaim& claim) = 0;
-
-  // Those on a key's whitelist that run and could import, where the driver's own records tell. Some
-  // milliseconds for a thousand.
-  virtual std::vector<FoundProcess> WhitelistOf(std::string_view key) = 0;
-
-  // How far two devices, by physical id, can use each other's memory.
-  virtual device_view::Reach ReachBetween(uint32_t device_a, uint32_t device_b) = 0;
-
-  // The client was told so.
-  virtual void OnRefused(ClientId client, const Refusal& refusal) = 0;
-
-  // A right that the client used was taken back.
-  virtual void OnRevoked(ClientId client, const Refusal& reason) = 0;
-
-  // A disconnected client's last claim has ended: nothing here knows it any more.
-  virtual void Forget(ClientId client) = 0;
-};
 
 // One thread. Requests are answered through ShareContext::Send, at once or when RunDue() or a later
 // call gets to it. No call looks at more than the regions, grants and waiting requests that it
@@ -224,140 +132,21 @@ class ShareRegistry {
   size_t waiting_attaches() const { return attaches_.size(); }
 
  private:
-  using RequestId = uint64_t;
-  using SharedKey = std::shared_ptr<ExportedKey>;
-  using DevicePair = std::pair<uint32_t, uint32_t>;  // own, peer
-
-  // What a process has, counted for its pod, too.
-  class Count {
-   public:
-    void CountFor(size_t* of_pod) { of_pod_ = of_pod; }
-    operator size_t() const { return own_; }
-    size_t of_pod() const { return *of_pod_; }
-    void operator++() { ++own_, ++*of_pod_; }
-    void operator--() { --own_, --*of_pod_; }
-
-   private:
-    size_t own_ = 0;
-    size_t* of_pod_ = nullptr;
-  };
-  // What an exporter was asked to list.
-  struct AskedListing {
-    std::weak_ptr<ExportedKey> key;
-    Handle handle;
-    ProcessKey importer;
-    ClientId over = 0;  // the connection
-    uint32_t times = 0;
-  };
-  using AdmitId = std::pair<AttachId, RegionId>;
-  struct ProcessRecord {
-    std::set<ClientId> clients;
-    std::map<Handle, SharedKey> keys;        // by former handles, too
-    std::map<AdmitId, AskedListing> admits;  // that it has not answered
-    Count regions;
-    Count grants;
-    Count attaches;
-    Count subscriptions;
-  };
-  struct HeldPublish {
-    GroupKey group;
-    wire::Publish request;
-    Deadlines::Id deadline;
-  };
-  struct Client {
-    ClientInfo info;
-    bool connected = true;
-    PodRecord* pod = nullptr;
-    ProcessRecord* process = nullptr;  // of info.process
-    Deadlines::Id grace = 0;
-    size_t asked = 0;  // whitelistings that it has not answered
-    std::set<RegionId> regions;
-    std::set<AttachId> attaches;
-    std::set<GrantId> grants;  // as an importer
-    std::deque<HeldPublish> held_publishes;
-    TimePoint disconnected;
-    std::optional<TimePoint> reclaimed;  // when ReclaimDone came
-    std::set<DevicePair> peers_held;
-    Deadlines::Id peers_held_deadline = 0;
-    // Grants of clients of the same process that lost their connections, by region. Some may be
-    // gone.
-    std::optional<std::multimap<RegionId, GrantId>> left_behind;
-  };
-  struct PendingWithdraw {
-    RequestId request_id;
-    Deadlines::Id deadline;
-  };
-  struct Region {
-    RegionId id;
-    RegionName name;
-    ClientId exporter;
-    SharedKey key;
-    uint64_t generation;
-    uint64_t former_generation = 0;  // before its key was renewed last
-    uint32_t device;
-    uint64_t allocation_bytes;
-    uint64_t view_offset;
-    uint64_t view_bytes;
-    TimePoint since;  // published, or claimed from an earlier broker
-    NameFile::Slot name_slot = NameFile::kNoSlot;
-    bool withdrawing = false;  // holds no name any more
-    bool given_up = false;     // by its program: which closes the key once nobody holds it
-    std::optional<wire::WithdrawReason> told;  // what its importers were told last
-    std::optional<PendingWithdraw> pending_withdraw;
-    std::set<AttachId> admitting;  // attaches that wait for this exporter's answer
-    std::set<GrantId> grants;
-  };
-  struct PendingAttach {
-    AttachId id;
-    ClientId client;
-    RequestId request_id;
-    RegionName name;
-    uint32_t device;
-    uint32_t wait_milliseconds;
-    std::optional<TimePoint> wait_ends;  // none: never
-    Deadlines::Id wait_deadline = 0;
-    RegionId region = 0;  // whose exporter was asked; 0 while it waits for a region
-    Deadlines::Id admit_deadline = 0;
-    bool published = false;           // it is not waited for where nobody has published it
-    bool exporter_went = false;       // an exporter ended or withdrew meanwhile
-    SubscriptionId subscription = 0;  // that it is tried ahead of an attach for: nobody is answered
-  };
-  // What exporters are asked ahead of attaches.
-  struct AheadQueue {
-    std::deque<std::pair<SubscriptionId, std::string>> queue;
-    size_t asked = 0;
-    bool asking = false;  // AskAhead() is at it
-  };
-  // What makes a mapping that was reclaimed the same as a region, until its exporter is back.
-  struct Claim {
-    Handle handle;
-    std::string name;
-    std::string exporter_pod_uid;
-    uint64_t allocation_bytes;
-    uint64_t view_bytes;
-    TimePoint since;
-  };
-  struct Grant {
-    GrantId id;
-    ClientId importer;
-    ProcessKey exporter_process;  // as the kernel says it, while its exporter has not come back
-    ClientId exporter;  // 0 once the mapping is dead, or while its exporter has not come back
-    RegionId region;    // may be gone
-    std::string region_name;
-    uint32_t importer_device;
-    uint32_t exporter_device;
-    TimePoint since;        // granted, or claimed from an earlier broker
-    bool imported = false;  // its importer has said so
-    bool revoked = false;
-    std::unique_ptr<Claim> claim;  // while its exporter has not come back
-  };
-
-  // A process that an earlier broker knew, and that has not told yet what it holds.
-  struct AwayExporter {
-    std::set<ClientId> clients;  // its connections then
-    size_t came_back = 0;        // of those
-    std::vector<RegionName> names;
-  };
+  using RequestId = records::RequestId;
+  using SharedKey = records::SharedKey;
+  using DevicePair = records::DevicePair;
+  using Count = records::Count;
+  using AdmitId = records::AdmitId;
+  using AskedListing = records::AskedListing;
+  using ProcessRecord = records::ProcessRecord;
+  using HeldPublish = records::HeldPublish;
+  using Client = records::Client;
+  using Region = records::Region;
+  using PendingAttach = records::PendingAttach;
+  using AheadQueue = records::AheadQueue;
+  using Claim = records::Claim;
+  using Grant = records::Grant;
+  using AwayExporter = records::AwayExporter;
 
   Client& Known(ClientId client) { return clients_.at(client); }
   static bool AtLimit(const Count& count, size_t own, size_t of_pod) {

@@ -89,8 +89,7 @@ struct RegionNameHash {
 // Why requests wait while ShareRegistry::HoldNew() is in force.
 inline constexpr char kNothingNewYet[] =
     "the broker was restarted and has not heard from the API server since: what was shared goes "
-    "on, "
-    "nothing new is granted until it has";
+    "on, nothing new is granted until it has";
 
 // What a member of a group does with a region of it.
 enum class ShareRight {
