@@ -164,7 +164,7 @@ _ADVICE: Dict[Status, str] = {
     Status.VERSION_MISMATCH: "Use the library that this node's device plugin injects.",
     Status.NOT_IN_POD: "Run this in a pod.",
     Status.UNKNOWN_POD: "Try again in a moment; see that the broker reaches the API server.",
-    Status.NO_GROUP: "Annotate the pod (template) with npu-ipc.io/group, and create the pod anew.",
+    Status.NO_GROUP: "Annotate the pod, and its template, with npu-ipc.io/group.",
     Status.BAD_ANNOTATION: "Correct the annotation that is quoted.",
     Status.NOT_IN_GROUP: "Name a group of this pod's npu-ipc.io/group annotation.",
     Status.ROLE_DENIED: "Give the pod that role in its npu-ipc.io/group annotation.",
