@@ -39,7 +39,7 @@ class Fairness : public NodeTest, public testing::WithParamInterface<Misbehaviou
   // What the broker does to a client that goes on like that.
   static bool IsDropped() {
     return GetParam() == Misbehaviour::kNeverReads || GetParam() == Misbehaviour::kShortPackets ||
-           GetParam() == Misbehaviour::kSaysNothing;
+           GetParam() == Misbehaviour::kByteASecond || GetParam() == Misbehaviour::kSaysNothing;
   }
   // That the broker has noticed it.
   testing::AssertionResult HasMisbehaved() {
