@@ -8,22 +8,15 @@
 #include <nlohmann/json.hpp>
 
 #include "hal/base/result.h"
-#include "tests/fixtures/cgroup_tree.h"
 #include "tests/fixtures/node_box.h"
 
 namespace npu_ipc {
 
-// Runs `measure` as RunInNodeBox() does, with a cgroup that is removed at its end, and prints what
-// it returns. The program's exit status: 1, with the reason on standard error, where there is
-// nothing to print.
+// Runs `measure` as RunInNodeBoxWithCgroup() does, and prints what it returns. The program's exit
+// status: 1, with the reason on standard error, where there is nothing to print.
 inline int PrintMeasuredInNodeBox(
     const std::function<Result<nlohmann::json>(const std::string& cgroup)>& measure) {
-  const std::string cgroup = UniqueCgroupName();
-  if (!MakeCgroup(cgroup)) {
-    std::cerr << "cannot make the cgroup " << cgroup << "; run it as root" << std::endl;
-    return 1;
-  }
-  const int code = RunInNodeBox([&] {
+  return RunInNodeBoxWithCgroup([&](const std::string& cgroup) {
     const Result<nlohmann::json> measured = measure(cgroup);
     if (!measured.ok()) {
       std::cerr << measured.status().message() << std::endl;
@@ -32,8 +25,6 @@ inline int PrintMeasuredInNodeBox(
     std::cout << measured->dump(2) << std::endl;
     return 0;
   });
-  RemoveCgroup(cgroup);
-  return code;
 }
 
 }  // namespace npu_ipc

@@ -30,25 +30,14 @@ class Lifecycle(ChartTestCase):
     def share(self):
         """Two pods, one of which has attached to the other's memory."""
         exporter, importer = self.run_program("exporter"), self.run_program("importer")
-        exporter.step()
-        exporter.wait_for("published")
-        for words in ("devices", "attached"):
-            importer.step()
-            importer.wait_for(words)
+        exporter.step_to("published")
+        importer.step_to("devices", "attached")
         return exporter, importer
 
     def use(self, exporter, importer):
         """What is attached is read and written, and both take leave of it through the broker."""
-        for words in ("read", "wrote"):
-            importer.step()
-            importer.wait_for(words)
-        exporter.step()
-        exporter.wait_for("verified")
-        exporter.step()
-        importer.wait_for("asked to detach")
-        importer.step()
-        importer.wait_for("detached")
-        exporter.wait_for("withdrawn")
+        pod_program.read_and_write(exporter, importer)
+        pod_program.take_leave(exporter, importer)
 
     def uid(self):
         return self.daemons()["metadata"]["uid"]
@@ -132,11 +121,7 @@ class Lifecycle(ChartTestCase):
         self.addCleanup(self.release.install, self.VALUES)
         self.release.uninstall()
         self.wait_until_gone()
-        for words in ("read", "wrote"):
-            importer.step()
-            importer.wait_for(words)
-        exporter.step()
-        exporter.wait_for("verified")
+        pod_program.read_and_write(exporter, importer)
         kinds = self.kubectl.run("api-resources", "--verbs=list,delete", "-o", "name").split()
         left = self.kubectl.run("get", ",".join(kind for kind in kinds if not kind.startswith("events")), "--all-namespaces",
                                 "-l", "app.kubernetes.io/part-of=npu-ipc,app.kubernetes.io/managed-by=Helm", "-o", "name")

@@ -28,34 +28,13 @@ class PodDirectoryTestCase(ClusterTestCase):
     def publish(self, **more):
         """A pod that has published the region `example`."""
         exporter = self.run_program("exporter", "exporter", **more)
-        exporter.step()
-        exporter.wait_for("published")
+        exporter.step_to("published")
         return exporter
-
-    def attach(self, importer):
-        """From its start on."""
-        for words in ("devices", "attached"):
-            importer.step()
-            importer.wait_for(words)
-
-    def write(self, exporter, *importers):
-        """All read what the exporter wrote, and write what it expects of them."""
-        for words in ("read", "wrote"):
-            for importer in importers:
-                importer.step()
-                importer.wait_for(words)
-        exporter.step()
-        exporter.wait_for("verified")
 
     def use(self, exporter, *importers):
         """What is attached, until all have taken leave of it."""
-        self.write(exporter, *importers)
-        exporter.step()
-        for importer in importers:
-            importer.wait_for("asked to detach")
-            importer.step()
-            importer.wait_for("detached")
-        exporter.wait_for("withdrawn")
+        pod_program.read_and_write(exporter, *importers)
+        pod_program.take_leave(exporter, *importers)
 
     def says(self, name):
         """What the broker takes a new process of that pod for."""
@@ -106,8 +85,8 @@ class RightsTakenBack(PodDirectoryTestCase):
     def share(self, **more):
         exporter = self.publish(**more)
         importer = self.run_program("importer", "importer")
-        self.attach(importer)
-        self.write(exporter, importer)
+        importer.step_to("devices", "attached")
+        pod_program.read_and_write(exporter, importer)
         return importer
 
     def check_that_it_is_told(self, importer):
@@ -120,8 +99,7 @@ class RightsTakenBack(PodDirectoryTestCase):
         self.kubectl.run("annotate", "pod", "importer", f"{_KEY}-")
         self.check_that_it_is_told(importer)
         wait_until(lambda: self.npus.metric("npu_ipc_broker_revoked_mappings") == 1, "the mapping to be counted")
-        importer.step()
-        importer.wait_for("detached")
+        importer.step_to("detached")
         wait_until(lambda: self.npus.metric("npu_ipc_broker_revoked_mappings") == 0, "the mapping to be gone")
 
     def test_where_the_exporter_wants_it_the_key_is_renewed(self):
@@ -138,11 +116,11 @@ class BrokerRestarts(PodDirectoryTestCase):
     def check_that_the_share_survives(self, restart):
         exporter = self.publish()
         early = self.run_program("early", "importer")
-        self.attach(early)
+        early.step_to("devices", "attached")
         restart()
         wait_until(lambda: not self.npus.problems(), "the broker to be ready")
         late = self.run_program("late", "importer")
-        self.attach(late)
+        late.step_to("devices", "attached")
         self.use(exporter, early, late)
 
     def test_while_a_share_is_in_use(self):
@@ -180,7 +158,7 @@ class ApiServerAway(PodDirectoryTestCase):
         importer = self.run_program("importer", "importer")
         importer.wait_for("identified")
         self.stop_api_server()
-        self.attach(importer)
+        importer.step_to("devices", "attached")
         self.use(exporter, importer)
         self.start_api_server()
         for name in ("exporter", "importer"):
@@ -219,8 +197,7 @@ class ApiServerAway(PodDirectoryTestCase):
     def test_a_broker_that_starts_meanwhile_grants_nothing_until_it_is_back(self):
         exporter = self.publish()
         known = self.run_program("known", "importer")
-        known.step()
-        known.wait_for("devices")
+        known.step_to("devices")
         self.stop_api_server()
         self.npus.restart_broker()
         wait_until(lambda: "pods" in self.npus.problems(), "the broker to say that it cannot ask for pods")

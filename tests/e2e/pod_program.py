@@ -59,6 +59,12 @@ class PodProgram:
 
         wait_until(has_said_them, f"pod {self.name} to say '{words}'")
 
+    def step_to(self, *words):
+        """Lets the example go on, and waits for what it then says: a step for each."""
+        for each in words:
+            self.step()
+            self.wait_for(each)
+
     def ask(self, line):
         """What a program that answers each line with one line says to this."""
         before = len(self.said())
@@ -69,3 +75,20 @@ class PodProgram:
     def run(self, *command):
         """Another process in the container; what it printed. Fails as Node.ctr() does."""
         return self._node.ctr("tasks", "exec", "--exec-id", f"e2e-{next(_exec_ids)}", self._container, *command)
+
+
+def read_and_write(exporter, *importers):
+    """All of these examples read what the exporter wrote, and write what it expects of them."""
+    for words in ("read", "wrote"):
+        for importer in importers:
+            importer.step_to(words)
+    exporter.step_to("verified")
+
+
+def take_leave(exporter, *importers):
+    """The exporter withdraws what these examples have attached, and all have heard of it."""
+    exporter.step()
+    for importer in importers:
+        importer.wait_for("asked to detach")
+        importer.step_to("detached")
+    exporter.wait_for("withdrawn")

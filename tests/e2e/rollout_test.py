@@ -31,50 +31,31 @@ class Rollout(ClusterTestCase):
 
     def attach(self, importers):
         for importer in importers:
-            importer.step()
-            importer.wait_for("devices")
-            importer.step()
-        for importer in importers:
-            importer.wait_for("attached")
-
-    def use(self, exporter, importers):
-        """All read what the exporter wrote, and write what it expects."""
-        for words in ("read", "wrote"):
-            for importer in importers:
-                importer.step()
-                importer.wait_for(words)
-        exporter.step()
-        exporter.wait_for("verified")
+            importer.step_to("devices", "attached")
 
     def test_the_importers_are_rolled_and_the_next_ones_share(self):
         (exporter,) = self.deploy("exporter")
-        exporter.step()
-        exporter.wait_for("published")
+        exporter.step_to("published")
         before = self.deploy("importer", replicas=2)
         self.attach(before)
         after = self.roll("importer")
         self.assertEqual(len(after), 2)
         self.assertFalse({each.name for each in before} & {each.name for each in after})
         self.attach(after)
-        self.use(exporter, after)
+        pod_program.read_and_write(exporter, *after)
         wait_until(lambda: self.npus.metric("npu_ipc_broker_grants") == 2, "those before to be forgotten")
 
     def test_the_exporter_is_rolled_and_the_importer_hears_of_it_and_shares_with_the_next(self):
         (exporter,) = self.deploy("exporter", strategy="Recreate")  # a name is one exporter's at a time
-        exporter.step()
-        exporter.wait_for("published")
+        exporter.step_to("published")
         (importer,) = self.deploy("importer")
         self.attach([importer])
-        for words in ("read", "wrote"):
-            importer.step()
-            importer.wait_for(words)
+        importer.step_to("read", "wrote")
 
         (following,) = self.roll("exporter")
         importer.wait_for("the exporter is gone")
-        importer.step()
-        importer.wait_for("detached")
-        following.step()
-        following.wait_for("published")
+        importer.step_to("detached")
+        following.step_to("published")
 
         self.kubectl.wait_for_object("pods", importer.name, self.runs_again, "the importer to run again")
         (importer,) = self.pods("importer")

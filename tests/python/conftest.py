@@ -32,6 +32,13 @@ class Raised(Exception):
         self.advice = error["advice"]
 
 
+def raises(pod, code):
+    """What the code raises in the pod: it has to."""
+    with pytest.raises(Raised) as raised:
+        pod.run(code)
+    return raised.value
+
+
 class Node:
     def __init__(self):
         self._process = subprocess.Popen(

@@ -6,7 +6,7 @@ import textwrap
 
 import numpy
 import pytest
-from conftest import PYTHON, SOURCE, Raised
+from conftest import PYTHON, SOURCE, raises
 
 from npu_ipc import _dlpack
 
@@ -16,12 +16,6 @@ def pod(pods):
     pod = pods.member("pod")
     pod.run("memory = npu_ipc.empty(1000)")
     return pod
-
-
-def raises(pod, code):
-    with pytest.raises(Raised) as raised:
-        pod.run(code)
-    return raised.value
 
 
 def test_memory_is_a_vector_of_bytes_on_the_npu(pod):

@@ -3,17 +3,11 @@
 import pickle
 
 import pytest
-from conftest import BUILD, SOURCE, Raised
+from conftest import BUILD, SOURCE, raises
 
 import npu_ipc
 from npu_ipc import _native, errors
 from npu_ipc.status import Status
-
-
-def raises(pod, code):
-    with pytest.raises(Raised) as raised:
-        pod.run(code)
-    return raised.value
 
 
 @pytest.mark.parametrize("status", [s for s in Status if s not in (Status.OK, Status.NO_EVENT)])

@@ -1,7 +1,7 @@
 """Events and subscriptions, by iteration and in an asyncio loop."""
 
 import pytest
-from conftest import Raised
+from conftest import raises
 
 
 @pytest.fixture
@@ -90,10 +90,9 @@ def test_a_broker_that_goes_and_comes_back_is_told(node, pair):
     node.do("stop broker")
     try:
         assert importer.run("npu_ipc.next_event(timeout=30).type.name") == "DISCONNECTED"
-        with pytest.raises(Raised) as raised:
-            importer.run("npu_ipc.Client(timeout=0.1)")
-        assert raised.value.type == "BrokerUnavailable"
-        assert "ConnectionError" in raised.value.bases
+        error = raises(importer, "npu_ipc.Client(timeout=0.1)")
+        assert error.type == "BrokerUnavailable"
+        assert "ConnectionError" in error.bases
     finally:
         node.do("start broker")
     assert importer.run("npu_ipc.next_event(timeout=30).type.name") == "RECONNECTED"

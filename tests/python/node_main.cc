@@ -16,7 +16,6 @@
 //
 // What goes wrong is {"error": "..."}.
 #include <signal.h>
-#include <stdio.h>
 
 #include <iostream>
 #include <map>
@@ -26,7 +25,6 @@
 #include <nlohmann/json.hpp>
 
 #include "hal/base/process.h"
-#include "tests/fixtures/cgroup_tree.h"
 #include "tests/fixtures/node_box.h"
 #include "tests/fixtures/test_node.h"
 
@@ -144,13 +142,4 @@ int Serve(const std::string& cgroup) {
 }  // namespace
 }  // namespace npu_ipc
 
-int main() {
-  const std::string cgroup = npu_ipc::UniqueCgroupName();
-  if (!npu_ipc::MakeCgroup(cgroup)) {
-    ::fprintf(stderr, "cannot make a cgroup %s; this needs root\n", cgroup.c_str());
-    return 1;
-  }
-  const int code = npu_ipc::RunInNodeBox([&] { return npu_ipc::Serve(cgroup); });
-  npu_ipc::RemoveCgroup(cgroup);
-  return code;
-}
+int main() { return npu_ipc::RunInNodeBoxWithCgroup(npu_ipc::Serve); }

@@ -1,7 +1,6 @@
 """Two pods share memory through the package, on a simulated node with the real daemons."""
 
-import pytest
-from conftest import Raised
+from conftest import raises
 
 MIB = 1 << 20
 
@@ -14,12 +13,6 @@ def published(pods, name="weights", nbytes=1000):
         region = npu_ipc.publish({name!r}, memory)
         """)
     return exporter
-
-
-def raises(pod, code):
-    with pytest.raises(Raised) as raised:
-        pod.run(code)
-    return raised.value
 
 
 def test_an_importer_reads_and_writes_the_exporters_memory(pods):

@@ -5,7 +5,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include "tests/fixtures/cgroup_tree.h"
 #include "tests/fixtures/node_box.h"
 #include "tests/walkthrough/walkthrough.h"
 
@@ -46,14 +45,10 @@ int Run(int argc, char** argv) {
         << "tests/demo needs root: it makes namespaces, cgroups and device nodes of its own\n";
     return 1;
   }
-  options.cgroup = UniqueCgroupName();
-  if (!MakeCgroup(options.cgroup)) {
-    std::cerr << "cannot make a cgroup " << options.cgroup << " below /sys/fs/cgroup\n";
-    return 1;
-  }
-  const int code = RunInNodeBox([&] { return Demonstrate(options); });
-  RemoveCgroup(options.cgroup);
-  return code;
+  return RunInNodeBoxWithCgroup([&](const std::string& cgroup) {
+    options.cgroup = cgroup;
+    return Demonstrate(options);
+  });
 }
 
 }  // namespace

@@ -25,6 +25,14 @@ class PidReuseTest : public ShareRegistryTest {
     if (heard) registry_.Remove(client);
     return AddProcess(pid);
   }
+  // The exporter answers for an importer of rank-0 that has gone, as has the region.
+  void AnswerOnceAllIsGone(RegionId region) {
+    Attach(importer_, "rank-0");
+    const wire::Admit admit = TakeAdmit();
+    registry_.Remove(importer_);
+    Withdraw(exporter_, region, 0);
+    Answer(exporter_, admit);
+  }
 
   ClientId exporter_ = 0;
   ClientId importer_ = 0;
@@ -132,21 +140,12 @@ TEST_P(WhetherHeard, AnAnswerThatMeantAnEarlierProcessTaintsTheKey) {
 TEST_F(PidReuseTest, AnAnswerForARegionThatIsGoneTaintsTheKeyThatIsNot) {
   const RegionId region = Publish(exporter_, "rank-0").region_id;
   Publish(exporter_, "of the same allocation");
-  Attach(importer_, "rank-0");
-  const wire::Admit admit = TakeAdmit();
-  registry_.Remove(importer_);
-  Withdraw(exporter_, region, 0);
-  Answer(exporter_, admit);
+  AnswerOnceAllIsGone(region);
   EXPECT_TRUE(Counted("tainted_keys_total 1"));
 }
 
 TEST_F(PidReuseTest, AnAnswerForAKeyThatIsGoneTaintsNothing) {
-  const RegionId region = Publish(exporter_, "rank-0").region_id;
-  Attach(importer_, "rank-0");
-  const wire::Admit admit = TakeAdmit();
-  registry_.Remove(importer_);
-  Withdraw(exporter_, region, 0);
-  Answer(exporter_, admit);
+  AnswerOnceAllIsGone(Publish(exporter_, "rank-0").region_id);
   EXPECT_TRUE(Counted("tainted_keys_total 0"));
 }
 
