@@ -144,7 +144,8 @@ def test_an_interrupt_after_an_end_does_not_end_an_object_twice(pods):
         memory = npu_ipc.empty(1)
         region = client.publish('weights', memory)
         subscription = client.subscribe()
-        client._library = Interrupting(client._library)
+        connection = client._connection
+        connection.library = Interrupting(connection.library)
         interrupted = 0
         for end in (region.withdraw, subscription.close, client.close):
             try: end()

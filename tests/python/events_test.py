@@ -64,8 +64,8 @@ def test_closing_ends_iterations_of_other_threads_and_loops(pair):
         threads = [threading.Thread(target=say, args=wait) for wait in waits.items()]
         for thread in threads: thread.start()
         deadline = time.monotonic() + 30
-        while not own._wake_at_close or own._guard._calls < 2:  # until all wait
-            assert time.monotonic() < deadline, (own._wake_at_close, own._guard._calls)
+        while not own._connection.wake_at_close or own._connection.guard._calls < 2:  # until all wait
+            assert time.monotonic() < deadline, (own._connection.wake_at_close, own._connection.guard._calls)
             time.sleep(0.001)
         own.close()
         for thread in threads: thread.join(30)

@@ -52,9 +52,9 @@ def test_no_lock_of_another_thread_holds_the_child(pods):
     said = pod.run("""
         import threading
         client = npu_ipc.Client()
-        client._guard._changed.acquire()  # as a thread that the fork left behind may have
+        client._connection.guard._changed.acquire()  # as a thread that the fork left behind may have
         said = in_child(client.whoami)
-        client._guard._changed.release()
+        client._connection.guard._changed.release()
         said
         """)
     assert said == ["WrongProcess"]

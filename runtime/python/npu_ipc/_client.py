@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-import threading
-import warnings
 from ctypes import byref, c_void_p
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, TypeVar, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Union
 
 from npu_ipc import _native
-from npu_ipc._events import Event, Events
-from npu_ipc._guard import Guard
+from npu_ipc._connection import Connection
+from npu_ipc._events import Event, Events, event_fd, next_event
 from npu_ipc._mapping import Mapping
 from npu_ipc._memory import DeviceMemory, Memory, end_of_block, extent, find_block
 from npu_ipc._region import Region
 from npu_ipc._subscription import RegionDescription, Subscription, description
-from npu_ipc._time import milliseconds, wait_in_slices
+from npu_ipc._time import milliseconds
 from npu_ipc._vendor import current_device
-from npu_ipc.errors import InvalidArgument, NotExportable, NpuIpcError, error_for
-from npu_ipc.status import EventType, Status
-
-_HAS_VENDOR_CODE = (Status.VENDOR_ERROR, Status.EXPORTER_FAILED)
-_T = TypeVar("_T")
+from npu_ipc.errors import InvalidArgument, NotExportable
+from npu_ipc.status import Status
 
 
 class Identity(NamedTuple):
@@ -55,31 +48,15 @@ class Client:
 
         BrokerUnavailable, NotAllowed, Unsupported, LimitExceeded, LibraryNotFound.
         """
-        self._guard = Guard("the client is closed")
-        self._guard.ended = True  # until it is open
-        self._pid = os.getpid()
-        self._handle = c_void_p()
-        self._registered = threading.Condition()
-        self._mappings: Dict[int, Mapping] = {}
-        self._regions: Dict[int, Region] = {}
-        self._subscriptions: Dict[int, Subscription] = {}
-        self._wake_at_close: List[Callable[[], object]] = []
-        self._library = _native.library()
-        options = _native.sized(
-            _native.OpenOptions, socket_path=_bytes(socket_path), timeout_ms=milliseconds(timeout)
-        )
-        status = self._library.npu_ipc_open(byref(options), byref(self._handle))
-        if status != Status.OK:
-            error = self._error("open", status)
-            self._library.npu_ipc_close(self._handle)
-            raise error
-        self._guard.ended = False
+        self._connection = Connection(socket_path, timeout)
 
     def whoami(self) -> Identity:
         """Does not ask again: it is what the broker said when the client was opened."""
         raw = _native.sized(_native.Identity)
-        with self._guard.use("whoami"):
-            self._check("whoami", self._library.npu_ipc_whoami(self._handle, byref(raw)))
+        connection = self._connection
+        with connection.guard.use("whoami"):
+            status = connection.library.npu_ipc_whoami(connection.handle, byref(raw))
+            connection.check("whoami", status)
         groups = (entry.partition(":") for entry in raw.groups.decode().split(",") if entry)
         return Identity(
             int(raw.pid),
@@ -138,23 +115,28 @@ class Client:
             view_offset += start - pointer
         options = _native.sized(
             _native.PublishOptions,
-            group=_bytes(group),
+            group=_native.encoded(group),
             view_offset=view_offset,
             view_bytes=view_nbytes,
         )
-        handle = c_void_p()
-        with self._guard.use(call):
+        connection, handle = self._connection, c_void_p()
+        with connection.guard.use(call):
             if block is not None:
                 block.hold()
-            status = self._library.npu_ipc_publish(
-                self._handle, _bytes(name), pointer, allocated, byref(options), byref(handle)
+            status = connection.library.npu_ipc_publish(
+                connection.handle,
+                _native.encoded(name),
+                pointer,
+                allocated,
+                byref(options),
+                byref(handle),
             )
             if status != Status.OK:
                 if block is not None:
                     block.let_go()
-                raise self._error(call, status)
-            region = Region(self, handle, name, block, memory)
-            self._remember(self._regions, handle, region)
+                raise connection.error(call, status)
+            region = Region(connection, handle, name, block, memory)
+            connection.remember(handle, region)
         return region
 
     def attach(
@@ -170,20 +152,19 @@ class Client:
         """
         call = f"attach {name!r}"
         options = _native.sized(
-            _native.AttachOptions, group=_bytes(group), wait_ms=milliseconds(timeout)
+            _native.AttachOptions, group=_native.encoded(group), wait_ms=milliseconds(timeout)
         )
-        handle = c_void_p()
+        connection, handle = self._connection, c_void_p()
         info = _native.sized(_native.MappingInfo)
-        with self._guard.use(call):
-            self._check(
-                call,
-                self._library.npu_ipc_attach(
-                    self._handle, _bytes(name), byref(options), byref(handle)
-                ),
+        with connection.guard.use(call):
+            status = connection.library.npu_ipc_attach(
+                connection.handle, _native.encoded(name), byref(options), byref(handle)
             )
-            self._check(call, self._library.npu_ipc_mapping_get_info(handle, byref(info)))
-            mapping = Mapping(self, handle, name, info, current_device())
-            self._remember(self._mappings, handle, mapping)
+            connection.check(call, status)
+            status = connection.library.npu_ipc_mapping_get_info(handle, byref(info))
+            connection.check(call, status)
+            mapping = Mapping(connection, handle, name, info, current_device())
+            connection.remember(handle, mapping)
         return mapping
 
     def list(self, prefix: str = "", *, group: Optional[str] = None) -> List[RegionDescription]:
@@ -192,20 +173,23 @@ class Client:
         Asks for one after the other: what comes or goes meanwhile may be missed; `subscribe()`
         misses nothing.
         """
+        connection = self._connection
         regions: List[RegionDescription] = []
         while True:
             options = _native.sized(
                 _native.ListOptions,
-                group=_bytes(group),
-                prefix=_bytes(prefix),
-                after=_bytes(regions[-1].name if regions else None),
+                group=_native.encoded(group),
+                prefix=_native.encoded(prefix),
+                after=_native.encoded(regions[-1].name if regions else None),
             )
             raw = _native.sized(_native.RegionDescription)
-            with self._guard.use("list"):
-                status = self._library.npu_ipc_list(self._handle, byref(options), byref(raw))
+            with connection.guard.use("list"):
+                status = connection.library.npu_ipc_list(
+                    connection.handle, byref(options), byref(raw)
+                )
                 if status == Status.NOT_FOUND:
                     return regions
-                self._check("list", status)
+                connection.check("list", status)
             regions.append(description(raw))
 
     def subscribe(
@@ -225,51 +209,35 @@ class Client:
         call = f"subscribe to {prefix!r}"
         options = _native.sized(
             _native.SubscribeOptions,
-            group=_bytes(group),
-            prefix=_bytes(prefix),
+            group=_native.encoded(group),
+            prefix=_native.encoded(prefix),
             admit_ahead=int(admit_ahead),
             max_waiting=max_waiting,
         )
-        handle = c_void_p()
-        with self._guard.use(call):
-            self._check(
-                call,
-                self._library.npu_ipc_subscribe(self._handle, byref(options), byref(handle)),
+        connection, handle = self._connection, c_void_p()
+        with connection.guard.use(call):
+            status = connection.library.npu_ipc_subscribe(
+                connection.handle, byref(options), byref(handle)
             )
-            subscription = Subscription(self, handle, prefix)
-            self._remember(self._subscriptions, handle, subscription)
+            connection.check(call, status)
+            subscription = Subscription(connection, handle, prefix)
+            connection.remember(handle, subscription)
         return subscription
 
     def next_event(self, timeout: Optional[float] = None) -> Optional[Event]:
         """The next event, oldest first; None where none came within `timeout` seconds."""
-
-        def look(wait_ms: int) -> Optional[Event]:
-            raw = _native.sized(_native.Event)
-            with self._guard.use("next_event"):
-                status = self._library.npu_ipc_next_event(self._handle, wait_ms, byref(raw))
-                if status == Status.NO_EVENT:
-                    return None
-                self._check("next_event", status)
-                return Event(
-                    EventType(raw.type),
-                    self._find(self._mappings, raw.mapping),
-                    self._find(self._regions, raw.region),
-                    self._find(self._subscriptions, raw.subscription),
-                )
-
-        return wait_in_slices(timeout, look)
+        return next_event(self._connection, timeout)
 
     def events(self) -> Events:
         """What is told unasked, until the client is closed: `for`, or `async for`."""
-        return Events(self)
+        return Events(self._connection)
 
     def event_fd(self) -> int:
         """A descriptor that is readable while an event waits, for poll: do not read or close it.
 
         -1: it could not be made.
         """
-        with self._guard.use("event_fd"):
-            return int(self._library.npu_ipc_event_fd(self._handle))
+        return event_fd(self._connection)
 
     def close(self) -> None:
         """Ends it, and all that was made with it. A second time does nothing.
@@ -278,88 +246,14 @@ class Client:
         withdrawn without waiting for importers, and mappings that were not detached stay mapped
         until the process ends (a ResourceWarning): detach and withdraw first.
         """
-        if self._guard.ended:
-            return
-        if os.getpid() != self._pid:
-            self._guard.ended = True
-            self._library.npu_ipc_close(self._handle)  # only frees
-            return
-        with self._guard.end("close"):
-            for wake in list(self._wake_at_close):
-                wake()
-            if self._mappings:
-                names = ", ".join(sorted(mapping.name for mapping in self._mappings.values()))
-                warnings.warn(
-                    f"closed with mappings that stay mapped: {names}", ResourceWarning, stacklevel=3
-                )
-            self._guard.ended = True  # before: a signal's exception may be raised after the call
-            self._library.npu_ipc_close(self._handle)
-            for region in self._regions.values():
-                region._let_go()
-            _sharing.discard(self)
+        self._connection.close()
 
     @property
     def closed(self) -> bool:
-        return self._guard.ended
+        return self._connection.guard.ended
 
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, error_type: Any, error: Any, traceback: Any) -> None:
         end_of_block(self.close, error)
-
-    def __del__(self) -> None:
-        if not self._guard.ended and os.getpid() == self._pid:
-            warnings.warn("a client was never closed", ResourceWarning, stacklevel=2)
-            self.close()
-
-    def _remember(self, objects: Dict[int, _T], handle: c_void_p, made: _T) -> None:
-        with self._registered:
-            objects[_key(handle)] = made
-            _sharing.add(self)
-            self._registered.notify_all()
-
-    def _forget(self, objects: Dict[int, _T], handle: c_void_p) -> None:
-        with self._registered:
-            del objects[_key(handle)]
-            if not (self._mappings or self._regions or self._subscriptions):
-                _sharing.discard(self)
-
-    def _find(self, objects: Dict[int, _T], handle: Optional[int]) -> Optional[_T]:
-        """An event's object: the call that makes it may not have come back to Python yet."""
-        if handle is None:
-            return None
-        with self._registered:
-            self._registered.wait_for(lambda: handle in objects, timeout=1)
-            return objects.get(handle)
-
-    def _check(self, call: str, status: int) -> None:
-        if status != Status.OK:
-            raise self._error(call, status)
-
-    def _failure(self, call: str, status: int) -> Optional[NpuIpcError]:
-        return None if status == Status.OK else self._error(call, status)
-
-    def _error(self, call: str, status: int) -> NpuIpcError:
-        text = ctypes.create_string_buffer(512)
-        vendor_code = 0
-        if self._handle:
-            self._library.npu_ipc_last_error(self._handle, text, len(text))
-            if status in _HAS_VENDOR_CODE:
-                vendor_code = self._library.npu_ipc_last_vendor_code(self._handle)
-        cause = text.value.decode(errors="replace")
-        if not cause:
-            cause = self._library.npu_ipc_status_string(status).decode()
-        return error_for(call, status, cause, vendor_code)
-
-
-# Clients that share something: dropping a client does not take back what it publishes.
-_sharing: Set[Client] = set()
-
-
-def _key(handle: c_void_p) -> int:
-    return handle.value or 0
-
-
-def _bytes(text: Optional[str]) -> Optional[bytes]:
-    return None if text is None else text.encode()

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from typing import TYPE_CHECKING, AsyncIterator, Iterator, NamedTuple, Optional
+from ctypes import byref
+from typing import AsyncIterator, Iterator, NamedTuple, Optional
 
+from npu_ipc import _native
+from npu_ipc._connection import Connection
 from npu_ipc._mapping import Mapping
 from npu_ipc._region import Region
 from npu_ipc._subscription import Subscription
+from npu_ipc._time import wait_in_slices
 from npu_ipc.errors import Ended, OutOfMemory
 from npu_ipc.status import EventType, Status
-
-if TYPE_CHECKING:
-    from npu_ipc._client import Client
 
 
 class Event(NamedTuple):
@@ -24,19 +25,45 @@ class Event(NamedTuple):
     subscription: Optional[Subscription] = None
 
 
+def next_event(connection: Connection, timeout: Optional[float]) -> Optional[Event]:
+    """Client.next_event()."""
+
+    def look(wait_ms: int) -> Optional[Event]:
+        raw = _native.sized(_native.Event)
+        with connection.guard.use("next_event"):
+            status = connection.library.npu_ipc_next_event(connection.handle, wait_ms, byref(raw))
+            if status == Status.NO_EVENT:
+                return None
+            connection.check("next_event", status)
+            return Event(
+                EventType(raw.type),
+                connection.find(raw.mapping),
+                connection.find(raw.region),
+                connection.find(raw.subscription),
+            )
+
+    return wait_in_slices(timeout, look)
+
+
+def event_fd(connection: Connection) -> int:
+    """Client.event_fd()."""
+    with connection.guard.use("event_fd"):
+        return int(connection.library.npu_ipc_event_fd(connection.handle))
+
+
 class Events:
     """The client's events, oldest first, until it is closed: `for`, or `async for`.
 
     Each event goes to one of those that iterate: have one place that does.
     """
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def __iter__(self) -> Iterator[Event]:
         while True:
             try:
-                event = self._client.next_event(timeout=None)
+                event = next_event(self._connection, timeout=None)
             except Ended:
                 return
             if event is not None:
@@ -51,7 +78,7 @@ class Events:
         try:
             while True:
                 try:
-                    event = self._client.next_event(timeout=0)
+                    event = next_event(self._connection, timeout=0)
                 except Ended:
                     return
                 if event is None:
@@ -63,7 +90,7 @@ class Events:
 
     def _own_descriptor(self) -> int:
         # A loop has one reader a descriptor, and the client closes its own when it ends.
-        descriptor = self._client.event_fd()
+        descriptor = event_fd(self._connection)
         if descriptor < 0:
             raise OutOfMemory("wait for events", Status.NO_MEMORY, "no descriptor could be made")
         return os.dup(descriptor)
@@ -76,10 +103,10 @@ class Events:
             with contextlib.suppress(RuntimeError):  # the loop has ended before the client
                 loop.call_soon_threadsafe(readable.set)
 
-        self._client._wake_at_close.append(wake)
+        self._connection.wake_at_close.append(wake)
         try:
-            if not self._client._guard.closing:
+            if not self._connection.guard.closing:
                 await readable.wait()
         finally:
-            self._client._wake_at_close.remove(wake)
+            self._connection.wake_at_close.remove(wake)
             loop.remove_reader(descriptor)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from ctypes import byref, c_void_p
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from npu_ipc import _dlpack, _native
+from npu_ipc._connection import Connection
 from npu_ipc._guard import Guard
 from npu_ipc._memory import end_of_block, refuse_if_in_use
 from npu_ipc.errors import Ended, ends_all_the_same
 from npu_ipc.status import MappingState, Status
-
-if TYPE_CHECKING:
-    from npu_ipc._client import Client
 
 
 class Exporter(NamedTuple):
@@ -37,7 +35,12 @@ class Mapping(_dlpack.TensorSource):
     """
 
     def __init__(
-        self, client: Client, handle: c_void_p, name: str, info: _native.MappingInfo, index: int
+        self,
+        connection: Connection,
+        handle: c_void_p,
+        name: str,
+        info: _native.MappingInfo,
+        index: int,
     ) -> None:
         self.name = name
         self.nbytes = int(info.bytes)
@@ -53,7 +56,7 @@ class Mapping(_dlpack.TensorSource):
             int(info.exporter_host_pid),
             int(info.exporter_device),
         )
-        self._client = client
+        self._connection = connection
         self._handle = handle
         self._pointer = int(info.dev_ptr or 0)
         self._guard = Guard(f"the mapping of {name!r} is detached")
@@ -73,9 +76,9 @@ class Mapping(_dlpack.TensorSource):
     def state(self) -> MappingState:
         info = _native.sized(_native.MappingInfo)
         call = f"state of the mapping of {self.name!r}"
-        with self._client._guard.use(call), self._guard.use(call):
-            status = self._client._library.npu_ipc_mapping_get_info(self._handle, byref(info))
-        self._client._check(call, status)
+        with self._connection.guard.use(call), self._guard.use(call):
+            status = self._connection.library.npu_ipc_mapping_get_info(self._handle, byref(info))
+        self._connection.check(call, status)
         return MappingState(info.state)
 
     @property
@@ -95,13 +98,14 @@ class Mapping(_dlpack.TensorSource):
         vendor's close failed; the mapping is gone all the same, but for 107002 (no context).
         """
         call = f"detach {self.name!r}"
-        with self._client._guard.use(call), self._guard.end(call):
+        with self._connection.guard.use(call), self._guard.end(call):
             refuse_if_in_use(call, self._exports)
             self._guard.ended = True  # before: a signal's exception may be raised after the call
-            error = self._client._failure(call, self._client._library.npu_ipc_detach(self._handle))
+            status = self._connection.library.npu_ipc_detach(self._handle)
+            error = self._connection.failure(call, status)
             self._guard.ended = ends_all_the_same(error)
             if self._guard.ended:
-                self._client._forget(self._client._mappings, self._handle)
+                self._connection.forget(self._handle)
         if error is not None:
             raise error
 
@@ -115,6 +119,9 @@ class Mapping(_dlpack.TensorSource):
     def __repr__(self) -> str:
         where = "detached" if self._guard.ended else f"{self.nbytes} bytes at {self._pointer:#x}"
         return f"<npu_ipc.Mapping of {self.name!r}, {where}>"
+
+    def _end_with_client(self) -> Optional[str]:
+        return self.name
 
     def _new_capsule(self) -> object:
         with self._guard.use(f"__dlpack__ of the mapping of {self.name!r}"):

@@ -135,6 +135,10 @@ def sized(struct: Type[_Struct], **fields: Any) -> _Struct:
     return struct(struct_bytes=ctypes.sizeof(struct), **fields)
 
 
+def encoded(text: Optional[str]) -> Optional[bytes]:
+    return None if text is None else text.encode()
+
+
 class Function(NamedTuple):
     name: str
     result: Any

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from ctypes import byref, c_void_p
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 from npu_ipc import _native
+from npu_ipc._connection import Connection
 from npu_ipc._guard import Guard
 from npu_ipc._memory import Memory, end_of_block
 from npu_ipc._time import milliseconds
 from npu_ipc.errors import ends_all_the_same
-
-if TYPE_CHECKING:
-    from npu_ipc._client import Client
 
 
 class Region:
@@ -24,14 +22,14 @@ class Region:
 
     def __init__(
         self,
-        client: Client,
+        connection: Connection,
         handle: c_void_p,
         name: str,
         block: Optional[Memory],
         keeps: object,
     ) -> None:
         self.name = name
-        self._client = client
+        self._connection = connection
         self._handle = handle
         self._block = block
         self._keeps: Optional[object] = keeps
@@ -61,16 +59,19 @@ class Region:
         """
         call = f"withdraw {self.name!r}"
         drain_ms = milliseconds(timeout)
-        with self._client._guard.use(call), self._guard.end(call):
+        with self._connection.guard.use(call), self._guard.end(call):
             self._guard.ended = True  # before: a signal's exception may be raised after the call
-            status = self._client._library.npu_ipc_withdraw(self._handle, drain_ms, int(force))
-            error = self._client._failure(call, status)
+            status = self._connection.library.npu_ipc_withdraw(self._handle, drain_ms, int(force))
+            error = self._connection.failure(call, status)
             self._guard.ended = ends_all_the_same(error)
             if self._guard.ended:
-                self._client._forget(self._client._regions, self._handle)
+                self._connection.forget(self._handle)
                 self._let_go()
         if error is not None:
             raise error
+
+    def _end_with_client(self) -> None:
+        self._let_go()
 
     def _let_go(self) -> None:
         """Of what was published: it may be freed."""
@@ -81,9 +82,9 @@ class Region:
     def _info(self, what: str) -> _native.RegionInfo:
         info = _native.sized(_native.RegionInfo)
         call = f"{what} of the region {self.name!r}"
-        with self._client._guard.use(call), self._guard.use(call):
-            status = self._client._library.npu_ipc_region_get_info(self._handle, byref(info))
-        self._client._check(call, status)
+        with self._connection.guard.use(call), self._guard.use(call):
+            status = self._connection.library.npu_ipc_region_get_info(self._handle, byref(info))
+        self._connection.check(call, status)
         return info
 
     def __enter__(self) -> Region:

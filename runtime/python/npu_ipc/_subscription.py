@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from ctypes import byref, c_int, c_void_p
-from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Optional
+from typing import Any, Iterator, NamedTuple, Optional
 
 from npu_ipc import _native
+from npu_ipc._connection import Connection
 from npu_ipc._guard import Guard
 from npu_ipc._memory import end_of_block
 from npu_ipc._time import wait_in_slices
 from npu_ipc.errors import Ended
 from npu_ipc.status import ChangeType, Status
-
-if TYPE_CHECKING:
-    from npu_ipc._client import Client
 
 
 class RegionDescription(NamedTuple):
@@ -62,9 +60,9 @@ class Subscription:
     Of one name only the latest state waits; after RESET everything is told from the start.
     """
 
-    def __init__(self, client: Client, handle: c_void_p, prefix: str) -> None:
+    def __init__(self, connection: Connection, handle: c_void_p, prefix: str) -> None:
         self.prefix = prefix
-        self._client = client
+        self._connection = connection
         self._handle = handle
         self._guard = Guard(f"the subscription to {prefix!r} is closed")
 
@@ -75,27 +73,27 @@ class Subscription:
         def look(wait_ms: int) -> Optional[Change]:
             change = c_int()
             raw = _native.sized(_native.RegionDescription)
-            with self._client._guard.use(call), self._guard.use(call):
-                status = self._client._library.npu_ipc_subscription_next(
+            with self._connection.guard.use(call), self._guard.use(call):
+                status = self._connection.library.npu_ipc_subscription_next(
                     self._handle, wait_ms, byref(change), byref(raw)
                 )
             if status == Status.NO_EVENT:
                 return None
-            self._client._check(call, status)
+            self._connection.check(call, status)
             return Change(ChangeType(change.value), description(raw))
 
         return wait_in_slices(timeout, look)
 
     def close(self) -> None:
         """Ends it, and iterations over it in other threads. A second time does nothing."""
-        if self._guard.ended or self._client._guard.ended:
+        if self._guard.ended or self._connection.guard.ended:
             return
         call = f"close the subscription to {self.prefix!r}"
-        with self._client._guard.use(call), self._guard.end(call):
+        with self._connection.guard.use(call), self._guard.end(call):
             self._guard.ended = True  # before: a signal's exception may be raised after the call
-            status = self._client._library.npu_ipc_unsubscribe(self._handle)
-            self._client._forget(self._client._subscriptions, self._handle)
-        self._client._check(call, status)
+            status = self._connection.library.npu_ipc_unsubscribe(self._handle)
+            self._connection.forget(self._handle)
+        self._connection.check(call, status)
 
     def __iter__(self) -> Iterator[Change]:
         return self
@@ -114,3 +112,6 @@ class Subscription:
 
     def __exit__(self, error_type: Any, error: Any, traceback: Any) -> None:
         end_of_block(self.close, error)
+
+    def _end_with_client(self) -> None:
+        pass
