@@ -240,7 +240,10 @@ TEST_F(PidValidationOff, IsLeftToNamespacesThatMayHaveIt) {
   RemoteParty importer = Importer();
   const std::string key = Export(exporter, kPidValidationOff);
   EXPECT_THAT(AuditFile(key), HasSubstr("need_set_wlist=0"));
-  EXPECT_THAT(node().Log("broker"), HasSubstr("any process of the node can import the region"));
+  EXPECT_TRUE(WaitUntil([this] {
+    return node().Log("broker").find("any process of the node can import the region") !=
+           std::string::npos;
+  })) << node().Log("broker");
   EXPECT_THAT(importer.Do("import " + key + " 1"), IsOk());
   EXPECT_THAT(importer.Do("read"), IsPattern(100));
   EXPECT_TRUE(MetricBecomes("npu_ipc_broker_grants", 1));
