@@ -48,7 +48,8 @@ def _key():
 class _Buildah:
 
     def __init__(self, storage, log):
-        self._command = ["buildah", "--root", str(storage / "root"), "--runroot", str(storage / "run")]
+        # What it mounts, and does not unmount, is gone with each command.
+        self._command = ["unshare", "--mount", "buildah", "--root", str(storage / "root"), "--runroot", str(storage / "run")]
         self._log = log
 
     def __call__(self, *arguments):

@@ -60,7 +60,7 @@ class Rollout(ClusterTestCase):
         self.kubectl.wait_for_object("pods", importer.name, self.runs_again, "the importer to run again")
         (importer,) = self.pods("importer")
         self.attach([importer])
-        self.use(following, [importer])
+        pod_program.read_and_write(following, importer)
 
     def runs_again(self, seen):
         status = seen["status"]["containerStatuses"][0]
