@@ -358,6 +358,7 @@ void ShareRegistry::CheckAwaited() {
   check_awaited_ = 0;
   const TimePoint now = clock_.Now();
   std::vector<ProcessKey> exporters;
+  exporters.reserve(awaited_.size());
   for (const auto& [process, keys] : awaited_) exporters.push_back(process);
   for (const ProcessKey& exporter : exporters) {
     std::vector<GrantId> waiting;

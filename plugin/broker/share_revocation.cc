@@ -74,6 +74,7 @@ void ShareRegistry::GuestRightsChanged(const std::string& owner_namespace) {
 
 void ShareRegistry::AllRightsChanged() {
   std::vector<std::string> pods;
+  pods.reserve(pods_.size());
   for (const auto& [uid, pod] : pods_) pods.push_back(uid);
   for (const std::string& uid : pods) RightsChanged(uid);
 }

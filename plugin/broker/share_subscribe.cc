@@ -10,7 +10,6 @@ namespace npu_ipc::broker {
 namespace {
 
 using wire::MessageType;
-using wire::Status;
 
 // Told in one turn of the loop, to whom it may concern: requests have their turns between.
 constexpr int kToldAtOnce = 8;

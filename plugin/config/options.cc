@@ -266,7 +266,7 @@ void Options::AddBytes(const std::string& key, const std::string& description, u
 }
 
 void Options::AddChoice(const std::string& key, const std::string& description, std::string* value,
-                        std::vector<std::string> accepted) {
+                        const std::vector<std::string>& accepted) {
   Option option;
   option.key = key;
   option.description = description;
@@ -345,6 +345,7 @@ Status Options::ApplyNodes(const json& nodes, const std::string& node_name,
       return {StatusCode::kInvalidArgument, path + ": " + section + " must be an object"};
     }
     std::vector<std::function<void()>> restore;
+    restore.reserve(options_.size());
     for (Option& option : options_) {
       restore.push_back([set_back = option.save(), &option, origin = option.origin] {
         set_back();

@@ -61,7 +61,7 @@ class Options {
   void AddBytes(const std::string& key, const std::string& description, uint64_t* value);
   // One of `accepted`.
   void AddChoice(const std::string& key, const std::string& description, std::string* value,
-                 std::vector<std::string> accepted);
+                 const std::vector<std::string>& accepted);
   // Adds node.name, which chooses the section of the file. Where no flag and no <PREFIX>_NODE_NAME
   // says it, it is NODE_NAME (as manifests set it, from spec.nodeName), then the file's, then the
   // host's name.

@@ -10,6 +10,7 @@ Start Start::Of(int argc, const char* const* argv) {
 
 Result<Parsed> Parse(Options& options, const Start& start) {
   std::vector<const char*> arguments;
+  arguments.reserve(start.arguments.size());
   for (const std::string& argument : start.arguments) arguments.push_back(argument.c_str());
   return options.Parse(static_cast<int>(arguments.size()), arguments.data(), start.environment);
 }

@@ -36,6 +36,7 @@ std::vector<CardSet> Components(size_t count,
   std::map<size_t, CardSet> sets;
   for (size_t i = 0; i < count; ++i) sets[component[i]].set(i);
   std::vector<CardSet> result;
+  result.reserve(sets.size());
   for (const auto& [number, set] : sets) result.push_back(set);
   return result;
 }

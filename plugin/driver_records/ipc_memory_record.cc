@@ -36,9 +36,8 @@ std::optional<T> ReadNumber(const Fields& fields, std::string_view name) {
     base = 16;
   }
   T value = 0;
-  const char* const end = text.data() + text.size();
-  const auto [parsed, error] = std::from_chars(text.data(), end, value, base);
-  if (error != std::errc() || parsed != end) return std::nullopt;
+  const auto [parsed, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+  if (error != std::errc() || parsed != text.data() + text.size()) return std::nullopt;
   return value;
 }
 

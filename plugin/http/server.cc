@@ -88,10 +88,8 @@ Result<std::unique_ptr<Server>> Server::Start(const std::string& address,
     ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   });
   for (auto& [path, handler] : handlers) {
-    server.Get(path,
-               [handler = std::move(handler)](const httplib::Request&, httplib::Response& out) {
-                 Answer(handler, out);
-               });
+    server.Get(path, [answer = std::move(handler)](
+                         const httplib::Request&, httplib::Response& out) { Answer(answer, out); });
   }
 
   // "::" takes IPv4 too; a machine without IPv6 has "0.0.0.0".

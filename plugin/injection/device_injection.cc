@@ -29,6 +29,7 @@ std::string PhysicalIds(const std::map<uint32_t, const NpuDevice*>& devices) {
 
 std::vector<std::string> DeviceModeNames() {
   std::vector<std::string> names;
+  names.reserve(std::size(kModes));
   for (const auto& [name, mode] : kModes) names.emplace_back(name);
   return names;
 }

@@ -85,15 +85,16 @@ std::string FormatAge(int64_t seconds) {
   const int64_t minutes = seconds / 60;
   const int64_t hours = minutes / 60;
   const int64_t days = hours / 24;
+  constexpr int64_t kYear = 365;
   if (seconds < 120) return text(seconds, "s");
   if (minutes < 10) return both(minutes, "m", seconds % 60, "s");
   if (hours < 3) return text(minutes, "m");
   if (hours < 8) return both(hours, "h", minutes % 60, "m");
   if (hours < 48) return text(hours, "h");
   if (days < 8) return both(days, "d", hours % 24, "h");
-  if (days < 365 * 2) return text(days, "d");
-  if (days < 365 * 8) return both(days / 365, "y", days % 365, "d");
-  return text(days / 365, "y");
+  if (days < 2 * kYear) return text(days, "d");
+  if (days < 8 * kYear) return both(days / kYear, "y", days % kYear, "d");
+  return text(days / kYear, "y");
 }
 
 std::string FormatBytes(uint64_t bytes) {

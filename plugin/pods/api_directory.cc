@@ -102,7 +102,7 @@ class ApiPodDirectory::Inbox final : public cluster::ResourceSink,
 };
 
 ApiPodDirectory::ApiPodDirectory(EventLoop& loop, cluster::ClusterConfig config,
-                                 ApiDirectoryOptions options)
+                                 const ApiDirectoryOptions& options)
     : loop_(loop),
       node_name_(options.node_name),
       save_interval_(options.save_interval),

@@ -34,7 +34,8 @@ struct ApiDirectoryOptions {
 class ApiPodDirectory final : public PodDirectory {
  public:
   // Starts at once, and returns before anything has been read. `loop` must outlive the directory.
-  ApiPodDirectory(EventLoop& loop, cluster::ClusterConfig config, ApiDirectoryOptions options);
+  ApiPodDirectory(EventLoop& loop, cluster::ClusterConfig config,
+                  const ApiDirectoryOptions& options);
   ~ApiPodDirectory() override;
 
   std::shared_ptr<const Pod> Find(const std::string& uid) const override;

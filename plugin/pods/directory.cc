@@ -41,6 +41,7 @@ std::vector<std::string> PodTable::Apply(std::vector<PodChange> changes) {
 
 std::vector<std::string> PodTable::Replace(std::vector<Pod> pods) {
   std::vector<PodChange> changes;
+  changes.reserve(pods_.size() + pods.size());
   for (const auto& [uid, pod] : pods_) changes.push_back({uid, std::nullopt});
   for (Pod& pod : pods) {
     std::string uid = pod.uid;
@@ -77,6 +78,7 @@ std::shared_ptr<const Pod> PodTable::Find(const std::string& cgroup_uid) const {
 
 std::vector<std::string> PodTable::CgroupUids() const {
   std::vector<std::string> uids;
+  uids.reserve(claims_.size());
   for (const auto& [uid, claims] : claims_) uids.push_back(uid);
   return uids;
 }

@@ -30,8 +30,7 @@ void WaitForTheImporter(const char* dev_ptr, const Arguments& arguments) {
     if (word == PatternWord(kImportersSeed, last)) return;
     ::usleep(10'000);
   }
-  std::cerr << "no importer wrote to the region within " << arguments.wait_seconds << " s"
-            << std::endl;
+  std::cerr << "no importer wrote to the region within " << arguments.wait_seconds << " s" << '\n';
   ::exit(1);
 }
 

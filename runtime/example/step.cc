@@ -7,7 +7,7 @@
 namespace example {
 
 void Tell(const std::string& line) {
-  std::cout << line << std::endl;  // whoever drives us reads line by line
+  std::cout << line << '\n' << std::flush;  // whoever drives us reads line by line
 }
 
 void NextStep(const Arguments& arguments) {
@@ -19,7 +19,7 @@ void Check(aclError error, const char* call) {
   if (error == ACL_SUCCESS) return;
   const char* why = aclGetRecentErrMsg();
   std::cerr << call << " failed with " << error << (why != nullptr ? ": " : "")
-            << (why != nullptr ? why : "") << std::endl;
+            << (why != nullptr ? why : "") << '\n';
   ::exit(1);
 }
 
@@ -28,7 +28,7 @@ void Check(npu_ipc_status status, npu_ipc_client* client, const char* call) {
   char detail[512] = "";
   if (client != nullptr) npu_ipc_last_error(client, detail, sizeof(detail));
   std::cerr << call << ": " << npu_ipc_status_name(status) << ": "
-            << (detail[0] != '\0' ? detail : npu_ipc_status_string(status)) << std::endl;
+            << (detail[0] != '\0' ? detail : npu_ipc_status_string(status)) << '\n';
   ::exit(1);
 }
 
@@ -43,7 +43,7 @@ void CheckPattern(const std::vector<uint64_t>& piece, uint64_t seed, size_t offs
   for (size_t i = 0; i < bytes / sizeof(uint64_t); ++i) {
     if (piece[i] == PatternWord(seed, first + i)) continue;
     std::cerr << "the byte at offset " << offset_bytes + i * sizeof(uint64_t)
-              << " is not what was written there" << std::endl;
+              << " is not what was written there" << '\n';
     ::exit(1);
   }
 }
