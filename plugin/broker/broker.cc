@@ -30,10 +30,11 @@ namespace {
 constexpr mode_t kSocketMode = 0666;
 constexpr mode_t kSocketDirectoryMode = 0711;
 constexpr auto kMarkVersionEvery = std::chrono::minutes(10);
-constexpr int kAcceptedAtOnce = 4;
-constexpr int kConnectsAtOnce = 4;  // as often as it may have connections
-constexpr int kStartedAtOnce = 2;   // one, and a look whether there are more
-constexpr auto kAcceptPause = std::chrono::milliseconds(100);
+constexpr int kAcceptedAtOnce = 256;  // a millisecond's work
+constexpr int kConnectsAtOnce = 4;    // as often as it may have connections
+constexpr int kStartedAtOnce = 2;     // one, and a look whether there are more
+constexpr auto kPauseAfterRefusals = std::chrono::milliseconds(1);
+constexpr auto kPauseWithoutDescriptors = std::chrono::milliseconds(100);
 
 // The peer's pid, as it was at connect(2): for counting, not for trusting, as another process may
 // have it by now. 0 where it is in no PID namespace that this process sees.
@@ -327,23 +328,32 @@ void Broker::ReadSettingsAgain() {
 }
 
 void Broker::AcceptAll() {
-  // Whoever connects again and again is heard once or twice a turn, as everybody is.
+  // Whoever connects is heard once or twice a turn, as everybody is. Whoever does it too often is
+  // seen to in one go, and then not for a while: to be woken for each costs the others more.
   int started = 0;
+  bool refused = false;
   for (int accepted = 0; accepted < kAcceptedAtOnce && started < kStartedAtOnce; ++accepted) {
     Result<UniqueFd> socket = listener_->Accept();
     if (!socket.ok()) {
       // Out of descriptors: the connection stays in the queue, so look again later, not at once.
       spdlog::error("{}", socket.status().message());
-      loop_->SetEvents(listener_watch_, 0);
-      loop_->RunAfter(kAcceptPause, [this] { loop_->SetEvents(listener_watch_, EPOLLIN); });
-      return;
+      return PauseAccepting(kPauseWithoutDescriptors);
     }
-    if (!*socket) return;
+    if (!*socket) break;
     metrics_.CountConnection();
-    if (!MayConnect(socket->get())) continue;
+    if (!MayConnect(socket->get())) {
+      refused = true;
+      continue;
+    }
     ++started;
     StartSession(std::move(socket).value());
   }
+  if (refused) PauseAccepting(kPauseAfterRefusals);
+}
+
+void Broker::PauseAccepting(Duration pause) {
+  loop_->SetEvents(listener_watch_, 0);
+  loop_->RunAfter(pause, [this] { loop_->SetEvents(listener_watch_, EPOLLIN); });
 }
 
 void Broker::StartSession(UniqueFd socket) {

@@ -63,6 +63,7 @@ class Broker final : private ShareContext, private SessionHost {
   void OnSignal(int signal);
   void ReadSettingsAgain();
   void AcceptAll();
+  void PauseAccepting(Duration pause);
   // Whether the process at the other end has not connected too often.
   bool MayConnect(int socket_fd);
   void StartSession(UniqueFd socket);
