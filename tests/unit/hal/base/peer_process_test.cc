@@ -1,6 +1,7 @@
 // Who a peer is, with the kernel that is here and with what older ones have.
 #include <errno.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -130,9 +131,15 @@ TEST_P(PeerOfKernel, ThatIsYoungerThanTheListenersLastPauseSucceedsWhenItConnect
     StatusCode first = StatusCode::kInternal, last = first;
     int connections = 0;
     const bool identified = WaitUntil([&] {
+      // Not before there is one: whoever looks at an empty queue knows that the next is younger.
+      pollfd connected = {(*listener)->fd(), POLLIN, 0};
+      if (::poll(&connected, 1, 1000) != 1) return false;
+      const uint64_t empty_since = (*listener)->idle_since_ticks();
       const Result<UniqueFd> socket = (*listener)->Accept();
       if (!socket.ok() || !*socket) return false;
-      const auto found = IdentifyPeer(socket->get(), (*listener)->idle_since_ticks());
+      // There is no other, as the peer waits for the end of this one.
+      if (const Result<UniqueFd> other = (*listener)->Accept(); !other.ok() || *other) return false;
+      const auto found = IdentifyPeer(socket->get(), empty_since);
       last = found.status().code();
       if (connections++ == 0) first = last;
       return found.ok() && found->pid == peer && ProcessAlive(*found);
