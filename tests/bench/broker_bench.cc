@@ -10,6 +10,7 @@
 #include <chrono>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -118,13 +119,19 @@ class Node {
     bytes_of_regions_ = broker_.ResidentBytes() - bytes_alone_ - bytes_of_clients_;
   }
 
-  // A new process of a pod attaches on demand to kBatch regions, which it does not have yet. The
-  // broker's processor time is not looked at where `cpu` is null.
-  void Attach(Regions regions, size_t round, Samples* latency, Samples* cpu) {
+  // A new process of a pod connects, and attaches on demand to kBatch regions, which it does not
+  // have yet. What is null is not looked at.
+  void Attach(Regions regions, size_t round, Samples* latency, Samples* cpu,
+              Samples* connecting = nullptr) {
     const size_t pod = regions == Regions::kEach ? round % pods_ : round % 2;
     const BenchProcess importer =
         Value(broker_.Fork(pod, [&](int control) { RunImporter(control, regions, round); }));
-    Say(importer, 'c');
+    int64_t connected_within = 0;
+    if (::recv(importer.control(), &connected_within, sizeof(connected_within), 0) !=
+        sizeof(connected_within)) {
+      Fail("an importer failed: " + broker_.Log());
+    }
+    if (connecting != nullptr) connecting->Add(connected_within);
     if (cpu != nullptr) broker_.WaitUntilIdle();
     const auto before = broker_.CpuTime();
     int64_t took[kBatch] = {};
@@ -188,8 +195,10 @@ class Node {
   }
 
   void RunImporter(int control, Regions regions, size_t round) {
+    const auto begin = std::chrono::steady_clock::now();
     WireClient client = Value(WireClient::Open(broker_.socket_path()));
-    ::send(control, "c", 1, MSG_NOSIGNAL);
+    const int64_t connected_within = (std::chrono::steady_clock::now() - begin).count();
+    ::send(control, &connected_within, sizeof(connected_within), MSG_NOSIGNAL);
     char line = 0;
     ::recv(control, &line, 1, 0);
     int64_t took[kBatch];
@@ -227,14 +236,15 @@ json Statistics(const Samples& samples) {
 }
 
 json Figure(const std::string& name, const Samples& ours, const std::string& what,
-            const Samples& against, double aim) {
-  return {{"figure", name},
-          {"against", what},
-          {"ratio",
-           static_cast<double>(ours.Percentile(50)) / static_cast<double>(against.Percentile(50))},
-          {"aim", aim},
-          {"ours_ns", Statistics(ours)},
-          {"against_ns", Statistics(against)}};
+            const Samples& against, std::optional<double> aim) {
+  json figure = {{"figure", name},
+                 {"against", what},
+                 {"ratio", static_cast<double>(ours.Percentile(50)) /
+                               static_cast<double>(against.Percentile(50))},
+                 {"ours_ns", Statistics(ours)},
+                 {"against_ns", Statistics(against)}};
+  if (aim) figure["aim"] = *aim;
+  return figure;
 }
 
 json MeasureScale(const Settings& settings) {
@@ -264,12 +274,13 @@ json MeasureScale(const Settings& settings) {
 // of its own; the others share one with the broker, so that whatever the broker does for it delays
 // them.
 json MeasureFairness(const Settings& settings) {
+  static constexpr char kBusyElsewhere[] = "beside one that is as busy without the broker";
   json figures = json::array();
   RunOnProcessor(0);
   Node node("/run/fair", settings.cgroup, 2, 1, 10);
   size_t round = 0;
   for (const Misbehaviour misbehaviour : AllMisbehaviours()) {
-    Samples beside, alone;
+    Samples beside, alone, connecting_beside, connecting_alone;
     for (size_t turn = 0; turn < kTurns; ++turn) {
       for (const bool misbehaves : {false, true}) {
         const BenchProcess neighbour =
@@ -280,13 +291,17 @@ json MeasureFairness(const Settings& settings) {
           node.Attach(Regions::kEach, round++, &not_counted, nullptr);
         }
         for (size_t i = 0; i < std::max<size_t>(1, settings.batches / kTurns); ++i) {
-          node.Attach(Regions::kEach, round++, misbehaves ? &beside : &alone, nullptr);
+          node.Attach(Regions::kEach, round++, misbehaves ? &beside : &alone, nullptr,
+                      misbehaves ? &connecting_beside : &connecting_alone);
         }
       }
     }
     figures.push_back(Figure("attach on demand beside a client that misbehaves (" +
                                  MisbehaviourName(misbehaviour) + "), p50",
-                             beside, "beside one that is as busy without the broker", alone, 2.0));
+                             beside, kBusyElsewhere, alone, 2.0));
+    figures.push_back(
+        Figure("connect to Welcome beside the same (" + MisbehaviourName(misbehaviour) + "), p50",
+               connecting_beside, kBusyElsewhere, connecting_alone, std::nullopt));
   }
   return figures;
 }
