@@ -7,7 +7,7 @@ import os
 import threading
 import warnings
 from ctypes import byref, c_void_p
-from typing import Any, Callable, Dict, List, Optional, Protocol, Set
+from typing import Callable, Dict, List, Optional, Protocol, Set, Type, TypeVar
 
 from npu_ipc import _native
 from npu_ipc._guard import Guard
@@ -23,6 +23,9 @@ class Made(Protocol):
 
     def _end_with_client(self) -> Optional[str]:
         """Returns its name where its memory stays mapped."""
+
+
+_M = TypeVar("_M", bound=Made)
 
 
 class Connection:
@@ -88,13 +91,20 @@ class Connection:
             if not self._made:
                 _sharing.discard(self)
 
-    def find(self, handle: Optional[int]) -> Any:
-        """An event's object: the call that makes it may not have come back to Python yet."""
+    def find(self, handle: Optional[int], kind: Type[_M]) -> Optional[_M]:
+        """An event's object: the call that makes it may not have come back to Python yet.
+
+        One of another kind is not it, but has its place in memory by now.
+        """
+
+        def found() -> Optional[_M]:
+            made = self._made.get(handle or 0)
+            return made if isinstance(made, kind) else None
+
         if handle is None:
             return None
         with self._registered:
-            self._registered.wait_for(lambda: handle in self._made, timeout=1)
-            return self._made.get(handle)
+            return self._registered.wait_for(found, timeout=1)
 
     def check(self, call: str, status: int) -> None:
         if status != Status.OK:

@@ -37,9 +37,9 @@ def next_event(connection: Connection, timeout: Optional[float]) -> Optional[Eve
             connection.check("next_event", status)
             return Event(
                 EventType(raw.type),
-                connection.find(raw.mapping),
-                connection.find(raw.region),
-                connection.find(raw.subscription),
+                connection.find(raw.mapping, Mapping),
+                connection.find(raw.region, Region),
+                connection.find(raw.subscription, Subscription),
             )
 
     return wait_in_slices(timeout, look)
